@@ -1,0 +1,154 @@
+/* One client's conversation, sans-IO: events go in with the time, actions come out through the host's functions. Knows STOMP,
+ * destinations and rights; knows no socket, clock, lock, WebSocket or broker connection. Design section 5.
+ *
+ * The live MESSAGEs of shared subscriptions do not pass through here: the audience puts them on the session's out queue (design
+ * section 8). Everything else does.
+ *
+ * Belongs to one loop thread. Actions run inside session_step(); they must not call session_step() again.
+ *
+ * Waiting: while a login or a SUBSCRIBE is outstanding, the frames behind it wait in order. While the host has no room for SENDs, SENDs
+ * wait and other frames go on (but DISCONNECT, which waits for all SENDs). What waits is copied and bounded by limits.parked_bytes; at
+ * the bound the host is told to stop reading.
+ */
+#pragma once
+
+#include "amqp/broker.h"
+#include "common/config.h"
+#include "common/id.h"
+#include "gateway/fanout/destination.h"
+#include "gateway/session/reason.h"
+#include "stomp/stomp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct session;
+
+/* One SUBSCRIBE. Owned by its session; the host reads it and keeps its own pointer in host_data. */
+struct session_subscription {
+    struct slice id;       /* as the client gave it; lives as long as the subscription */
+    struct slice spelling; /* the destination as the client wrote it */
+    bool is_pattern;
+    bool is_live;     /* the host said it stands: MESSAGEs may come */
+    uint32_t handle;  /* unique in the session, for SESSION_SUBSCRIBED */
+    void *host_data;  /* the host's; NULL at first */
+};
+
+/* Why something was refused: both texts are copied by the receiver. */
+struct session_problem {
+    char message[64]; /* of the ERROR's message header */
+    char text[512];   /* its body */
+};
+
+enum session_verdict {
+    SESSION_DONE,   /* done, or accepted */
+    SESSION_WAIT,   /* not now: publish is offered again after SESSION_ROOM; subscribe and login are answered by an event */
+    SESSION_REFUSED /* never: *problem says why; becomes ERROR and close */
+};
+
+struct session_send {
+    const struct destination *destination;
+    struct broker_properties properties; /* complete but for message_id, which the host gives */
+    struct slice body;
+    uint64_t token; /* comes back in SESSION_SETTLED */
+};
+
+/* What a session may ask of whoever holds it. All pointers are borrowed until the function returns. */
+struct session_host {
+    /* Queue one whole frame, or the single LF of a heart-beat, to the client. */
+    void (*send)(void *host, const char *bytes, size_t len);
+
+    /* Check credentials; login ptr NULL: none were given. SESSION_WAIT: SESSION_LOGIN comes. */
+    enum session_verdict (*login)(void *host, struct slice login, struct slice passcode, struct session_problem *problem);
+
+    enum session_verdict (*publish)(void *host, const struct session_send *send, struct session_problem *problem);
+
+    /* SESSION_WAIT: SESSION_SUBSCRIBED with the handle comes. */
+    enum session_verdict (*subscribe)(void *host, struct session_subscription *subscription,
+                                      const struct destination *destination, struct session_problem *problem);
+
+    /* Also for one that is still outstanding; the session frees it when this returns. */
+    void (*unsubscribe)(void *host, struct session_subscription *subscription);
+
+    /* False: read nothing more from the client until true. */
+    void (*read)(void *host, bool wanted);
+
+    /* Flush what was sent, then close with close_reason_code() and `text`. The session does nothing any more after it has called this:
+     * every later event is ignored. */
+    void (*close)(void *host, enum close_reason reason, const char *text);
+};
+
+/* What all sessions of a gateway share; immutable. */
+struct session_settings {
+    const struct config *config;
+    struct stomp_limits limits_before; /* before CONNECTED */
+    struct stomp_limits limits;
+    const char *server; /* of CONNECTED: "stompgate/0.1.0" */
+};
+
+/* Derives the settings; the struct borrows config. */
+void session_settings_init(struct session_settings *settings, const struct config *config);
+
+/* Borrows settings, host and host_data for the session's life. `name` is its id text (copied), told in CONNECTED and in log lines.
+ * NULL when out of memory. */
+struct session *session_new(const struct session_settings *settings, const struct session_host *host, void *host_data,
+                            const char *name, uint64_t now_ms);
+
+/* Unsubscribes what is left through the host, and frees. NULL does nothing. */
+void session_free(struct session *s);
+
+enum session_event_type {
+    SESSION_BYTES,       /* from the client */
+    SESSION_LOGIN,       /* the answer to host.login */
+    SESSION_SUBSCRIBED,  /* the answer to host.subscribe */
+    SESSION_LOST,        /* a subscription that stood ended: `handle`, problem */
+    SESSION_SETTLED,     /* a publish ended */
+    SESSION_ROOM,        /* publish may be tried again */
+    SESSION_TICK,        /* session_deadline() has passed */
+    SESSION_ALIVE,       /* a WebSocket PONG: the client is there although its timers are throttled */
+    SESSION_BROKER_GONE, /* the broker has been away for longer than the grace time */
+    SESSION_GAP,         /* messages were lost and the route says close */
+    SESSION_SLOW,        /* the out queue is over its bound */
+    SESSION_DRAIN        /* the server goes down */
+};
+
+struct session_event {
+    enum session_event_type type;
+    uint64_t now_ms;
+    union {
+        struct {
+            uint8_t *data; /* modified in place by the parser */
+            size_t len;
+        } bytes;
+        struct {
+            uint32_t handle; /* of the subscription; not for SESSION_LOGIN */
+            bool is_ok;
+            const struct session_problem *problem; /* when not ok */
+        } answer;
+        struct {
+            uint64_t token;
+            enum broker_outcome outcome;
+            uint16_t code;
+            const char *text;
+        } settled;
+    };
+};
+
+void session_step(struct session *s, const struct session_event *event);
+
+/* When SESSION_TICK is due at the latest (monotonic ms); UINT64_MAX: never. Changes with every step. */
+uint64_t session_deadline(const struct session *s);
+
+/* The host wrote something to the client: the next outgoing heart-beat is due that much later. */
+void session_wrote(struct session *s, uint64_t now_ms);
+
+/* Of CONNECT; "" before, "anonymous" when no login was given. Borrowed. */
+const char *session_user(const struct session *s);
+enum stomp_version session_version(const struct session *s);
+bool session_is_connected(const struct session *s);
+bool session_is_closing(const struct session *s);
+size_t session_subscription_count(const struct session *s);
+
+/* Walks the subscriptions: start with *cursor = 0; NULL when done. */
+struct session_subscription *session_subscription_next(struct session *s, size_t *cursor);
