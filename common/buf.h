@@ -3,8 +3,9 @@
  *     mem          mem+off            mem+off+len        mem+cap
  *      | consumed   | the bytes        | room             |
  *
- * Invariants: off + len <= cap; an empty buffer has off == 0. A zeroed struct is a valid empty buffer without memory.
- * Belongs to one thread. Knows no bound of its own: its owner checks buf.len before it appends.
+ * Invariants: off + len <= cap; an empty buffer has off == 0. A zeroed struct is a valid empty
+ * buffer without memory. Belongs to one thread. Knows no bound of its own: its owner checks buf.len
+ * before it appends.
  */
 #pragma once
 
@@ -23,14 +24,15 @@ void buf_init(struct buf *b);
 /* Frees the memory and leaves a valid empty buffer. */
 void buf_fini(struct buf *b);
 
-/* The first byte; borrowed until the next call that changes the buffer. */
+/* The first byte; borrowed until the next call that changes the buffer. NULL when the buffer has no
+ * memory. */
 static inline uint8_t *buf_data(const struct buf *b)
 {
-    return b->mem + b->off;
+    return b->mem ? b->mem + b->off : NULL;
 }
 
-/* Gives room for at least `n` more bytes behind the last and returns where they go; NULL when out of memory, the buffer
- * unchanged. Follow with buf_commit(). */
+/* Gives room for at least `n` more bytes behind the last and returns where they go; NULL when out
+ * of memory, the buffer unchanged. Follow with buf_commit(). */
 uint8_t *buf_reserve(struct buf *b, size_t n) __attribute__((warn_unused_result));
 
 /* Says that `n` bytes of the reserved room are now filled. */

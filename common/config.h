@@ -1,7 +1,10 @@
-/* The configuration of both programs, as data. Read once at start, immutable afterwards, shared by all threads.
+/* The configuration of both programs, as data. Read once at start, immutable afterwards, shared by
+ * all threads.
  *
- * config.c holds one table (key, type, default, range, unit) from which it fills this struct, checks the file, and prints
- * `--help-config`. Every key is described in config.example.toml. Knows what a route is, not what it does.
+ * config.c holds one table (key, type, default, range, unit) from which it fills this struct,
+ * checks the file, and prints
+ * `--help-config`. Every key is described in config.example.toml. Knows what a route is, not what
+ * it does.
  */
 #pragma once
 
@@ -19,18 +22,21 @@ struct config_strings {
     size_t n;
 };
 
-/* [[route]]: what a destination prefix means. The built-in routes /topic/, /fanout/ and /exchange/ come first; a route of
- * the file with the same prefix changes the built-in one key by key; others are added. The longest prefix wins. */
+/* [[route]]: what a destination prefix means. The built-in routes /topic/, /fanout/ and /exchange/
+ * come first; a route of the file with the same prefix changes the built-in one key by key; others
+ * are added. The longest prefix wins. */
 struct config_route {
-    char *prefix;   /* "/topic/": begins and ends with a slash */
-    char *exchange; /* a fixed name, or "" when the first word after the prefix names the exchange */
+    char *prefix; /* "/topic/": begins and ends with a slash */
+    char
+        *exchange; /* a fixed name, or "" when the first word after the prefix names the exchange */
     enum config_exchange_type type;
     bool declare; /* may be declared by us on first use */
     bool durable; /* how it is declared */
     bool store;   /* every message is bound to the storage queue */
     enum config_on_gap on_gap;
     enum config_slow on_slow;
-    struct config_strings send;      /* user names that may SEND; "*" is everybody, "anonymous" who gave no login */
+    struct config_strings
+        send; /* user names that may SEND; "*" is everybody, "anonymous" who gave no login */
     struct config_strings subscribe; /* the same for SUBSCRIBE and for reading history */
 };
 
@@ -43,12 +49,13 @@ struct config_user {
 
 struct config {
     struct {
-        char *name;    /* in queue and connection names; default: the host name; 1 to 64 of [A-Za-z0-9_-] */
-        int threads;   /* reactors */
-        char *bind;    /* address to listen on */
-        int port;      /* 0: any free one, logged as listener.open */
-        char *path;    /* of the WebSocket */
-        char *files;   /* directory served over HTTP at /, "" for none */
+        char *name;     /* in queue and connection names; default: the host name; 1 to 64 of
+                           [A-Za-z0-9_-] */
+        int threads;    /* reactors */
+        char *bind;     /* address to listen on */
+        int port;       /* 0: any free one, logged as listener.open */
+        char *path;     /* of the WebSocket */
+        char *files;    /* directory served over HTTP at /, "" for none */
         bool anonymous; /* CONNECT without login is let in as "anonymous" */
         struct config_strings origins;
         bool require_origin;
@@ -76,7 +83,8 @@ struct config {
         int out_queue_bytes;
         int write_stall_ms;
         int receipt_timeout_ms;
-        int close_linger_ms; /* after ERROR or the DISCONNECT receipt, before the server closes or cuts */
+        int close_linger_ms; /* after ERROR or the DISCONNECT receipt, before the server closes or
+                                cuts */
         int connections_per_address;
         int connections;
     } limits;
@@ -92,12 +100,12 @@ struct config {
         int heartbeat_s;
         int reconnect_min_ms;
         int reconnect_max_ms;
-        int grace_ms;         /* sessions outlive the broker for this long */
+        int grace_ms;          /* sessions outlive the broker for this long */
         int unconfirmed_bytes; /* of all sessions of one reactor */
-        int sweep_ms;          /* our exchanges, queues and bindings are asserted again at this interval */
-        int linger_ms;         /* a binding outlives its last subscriber for this long */
-        int bind_max;          /* exact bindings per live queue before its prefix is bound instead */
-        int live_queue_bytes;  /* a live queue drops its oldest over this */
+        int sweep_ms;  /* our exchanges, queues and bindings are asserted again at this interval */
+        int linger_ms; /* a binding outlives its last subscriber for this long */
+        int bind_max;  /* exact bindings per live queue before its prefix is bound instead */
+        int live_queue_bytes; /* a live queue drops its oldest over this */
     } broker;
     struct {
         char *queue;
@@ -108,8 +116,8 @@ struct config {
         int batch_ms;
         int dedup_hours;
         int partition_days;
-        char *name;           /* of this worker, in its connection name; default: the host name */
-        int retry_max_ms;     /* longest pause between tries while the database is away */
+        char *name;       /* of this worker, in its connection name; default: the host name */
+        int retry_max_ms; /* longest pause between tries while the database is away */
         char *metrics_bind;
         int metrics_port; /* of the worker's /healthz, /readyz and /metrics; -1: none, 0: any */
     } store;
@@ -119,8 +127,9 @@ struct config {
     } database;
     struct {
         bool enabled;
-        int max_rows; /* of one answer */
-        int fill_wait_ms; /* on_gap = fill: how long live messages are held while storage catches up */
+        int max_rows;     /* of one answer */
+        int fill_wait_ms; /* on_gap = fill: how long live messages are held while storage catches up
+                           */
         int fill_rows;    /* and how many rows are filled in at the most per destination */
     } history;
     struct config_route *routes;
@@ -130,8 +139,9 @@ struct config {
 };
 
 /* Reads the file (NULL: all defaults). NULL on failure, with every complaint, one per line as
- * "path:line:column: key: reason", in *errors (caller frees with free()). An unknown key is a complaint that suggests the
- * nearest known one. Relative paths in the file are relative to the file's folder. */
+ * "path:line:column: key: reason", in *errors (caller frees with free()). An unknown key is a
+ * complaint that suggests the nearest known one. Relative paths in the file are relative to the
+ * file's folder. */
 struct config *config_load(const char *path, char **errors);
 
 void config_free(struct config *c);

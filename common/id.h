@@ -1,4 +1,5 @@
-/* Identifiers: UUIDv7 (RFC 9562 section 5.7) for messages and sessions, UUIDv5 (section 5.5) for ids derived from text.
+/* Identifiers: UUIDv7 (RFC 9562 section 5.7) for messages and sessions, UUIDv5 (section 5.5) for
+ * ids derived from text.
  */
 #pragma once
 
@@ -13,8 +14,8 @@ struct id {
     uint8_t bytes[16];
 };
 
-/* Makes ids that grow: within one generator each id is greater than the one before, also when the clock steps back.
- * Belongs to one thread. A zeroed struct is ready for use. */
+/* Makes ids that grow: within one generator each id is greater than the one before, also when the
+ * clock steps back. Belongs to one thread. A zeroed struct is ready for use. */
 struct id_generator {
     uint64_t last_ms;
     uint32_t counter;
@@ -23,13 +24,15 @@ struct id_generator {
 /* `unix_ms` is wall-clock time. Random bits come from getrandom(2). */
 struct id id_v7(struct id_generator *g, uint64_t unix_ms);
 
-/* The name-based id of `name` in the namespace `space`. The same input gives the same id, for ever. */
+/* The name-based id of `name` in the namespace `space`. The same input gives the same id, for ever.
+ */
 struct id id_v5(struct id space, const void *name, size_t name_len);
 
 /* Writes ID_TEXT_LEN lower-case characters and a NUL. */
 void id_text(struct id id, char text[ID_TEXT_LEN + 1]);
 
-/* Reads the canonical form (upper or lower case hex, hyphens in place). 0, or -1 when it is none. */
+/* Reads the canonical form (upper or lower case hex, hyphens in place). 0, or -1 when it is none.
+ */
 int id_parse(struct slice text, struct id *id) __attribute__((warn_unused_result));
 
 bool id_is_v7(struct id id);

@@ -1,5 +1,6 @@
-/* An intrusive doubly linked ring. A struct that is a member of a list embeds a `struct list` node; the head is a node too.
- * A node that is in no list points at itself, so list_remove() may be called twice. Belongs to one thread.
+/* An intrusive doubly linked ring. A struct that is a member of a list embeds a `struct list` node;
+ * the head is a node too. A node that is in no list points at itself, so list_remove() may be
+ * called twice. Belongs to one thread.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* A slice is a borrowed run of bytes: a pointer and a length, not terminated, never owned.
  *
- * Whoever hands out a slice says how long it stays valid. A slice with ptr NULL means "absent"; a slice with ptr set and
- * len 0 means "present and empty".
+ * Whoever hands out a slice says how long it stays valid. A slice with ptr NULL means "absent"; a
+ * slice with ptr set and len 0 means "present and empty".
  */
 #pragma once
 

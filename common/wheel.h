@@ -1,8 +1,8 @@
 /* One timing wheel for all deadlines of a loop: heart-beats, time-outs, lingers.
  *
- * Setting, moving and cancelling a timer is O(1) and allocates nothing; the timer is embedded in its owner. The wheel reads
- * no clock: time is a number of milliseconds (monotonic) that the caller passes in. Resolution is WHEEL_TICK_MS, and a timer
- * never fires early. Belongs to one thread.
+ * Setting, moving and cancelling a timer is O(1) and allocates nothing; the timer is embedded in
+ * its owner. The wheel reads no clock: time is a number of milliseconds (monotonic) that the caller
+ * passes in. Resolution is WHEEL_TICK_MS, and a timer never fires early. Belongs to one thread.
  */
 #pragma once
 
@@ -16,8 +16,8 @@
 
 struct wheel_timer;
 
-/* Runs from wheel_advance() when the deadline has passed. The timer is idle again by then: it may be set anew, and its owner
- * may be freed. */
+/* Runs from wheel_advance() when the deadline has passed. The timer is idle again by then: it may
+ * be set anew, and its owner may be freed. */
 typedef void (*wheel_fn)(struct wheel_timer *timer, uint64_t now_ms);
 
 struct wheel_timer {
@@ -28,12 +28,14 @@ struct wheel_timer {
 
 struct wheel {
     struct list slots[WHEEL_SLOTS];
+    struct list due; /* set with a deadline that had passed */
     uint64_t now_tick;
     uint64_t n;
 };
 
 void wheel_init(struct wheel *w, uint64_t now_ms);
 
+/* A zeroed timer counts as idle, but must be initialised before it is set. */
 void wheel_timer_init(struct wheel_timer *t, wheel_fn fn);
 
 /* Sets or moves the timer. A deadline in the past fires at the next wheel_advance(). */
@@ -44,6 +46,7 @@ void wheel_cancel(struct wheel *w, struct wheel_timer *t);
 
 bool wheel_is_set(const struct wheel_timer *t);
 
-/* Fires all timers whose deadline is at or before now_ms. Timers that are set during the call fire at the next one at the
- * earliest. */
+/* Fires all timers whose deadline, rounded up to a tick, is at or before now_ms. Timers that are
+ * set during the call fire at the next one at the earliest. A callback must not call
+ * wheel_advance(). */
 void wheel_advance(struct wheel *w, uint64_t now_ms);
