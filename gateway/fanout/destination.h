@@ -27,11 +27,11 @@ enum destination_error {
     DESTINATION_OK,
     DESTINATION_MISSING,   /* empty */
     DESTINATION_UNKNOWN,   /* no route has that prefix */
-    DESTINATION_INVALID,   /* the prefix is known, the rest is empty or has an empty exchange name */
+    DESTINATION_INVALID,   /* the prefix is known, the rest is empty, has an empty exchange name, or a key behind a fanout exchange */
     DESTINATION_CONTROL,   /* a byte below 0x20 or 0x7f */
     DESTINATION_TOO_LONG,  /* exchange or key over 255 bytes */
     DESTINATION_WILDCARD,  /* destination_check_send() only */
-    DESTINATION_RESERVED   /* an exchange name that the broker keeps for itself (amq.*) where we would have to declare it */
+    DESTINATION_RESERVED   /* amq.* where we would have to declare it; amq.rabbitmq.* (trace, events, log) always */
 };
 
 /* Both lines of the ERROR: the `message` header, and the body for this destination (RabbitMQ's words where it has any).
@@ -39,8 +39,11 @@ enum destination_error {
 const char *destination_error_message(enum destination_error error);
 void destination_error_body(enum destination_error error, struct slice name, char *body, size_t len);
 
-/* `routes` is config.routes: the longest prefix wins. Fills *out only when DESTINATION_OK. Inside the rest a slash becomes a dot,
- * %2F (upper case, as RabbitMQ has it) a literal slash. */
+/* The longest prefix of config.routes wins; then, if some route has just that exchange as its fixed one, the destination belongs
+ * to that route. Fills *out only when DESTINATION_OK. Inside the rest a slash becomes a dot, %2F (upper case, as RabbitMQ has it) a
+ * literal slash, %25 a percent sign (RabbitMQ writes it but does not read it back; we do, so that every name that we write finds its
+ * way home); any other percent sign stands for itself. A fanout exchange knows no key: of a route with a fixed one the rest is
+ * spelling only. */
 enum destination_error destination_resolve(const struct config *config, struct slice name, struct destination *out)
     __attribute__((warn_unused_result));
 
@@ -48,8 +51,8 @@ enum destination_error destination_resolve(const struct config *config, struct s
 enum destination_error destination_check_send(const struct destination *d) __attribute__((warn_unused_result));
 
 /* The spelling of a destination that comes from AMQP alone: from exchange and key, by the first route that gives this pair
- * back; "/exchange/<exchange>/<key>" otherwise. Slashes and percent signs are escaped as RabbitMQ does (%2F, %25). Writes at most `len`
- * bytes, terminated; returns the length, or 0 when it does not fit. */
+ * back; "/exchange/<exchange>/<key>" otherwise, "/queue/<key>" for the default exchange. Slashes, percent signs and control bytes are
+ * escaped as RabbitMQ does (%2F, %25, %0A). Writes at most `len` bytes, terminated; returns the length, or 0 when it does not fit. */
 size_t destination_spell(const struct config *config, struct slice exchange, struct slice key, char *name, size_t len);
 
 /* AMQP topic matching: words are separated by dots, * is one word, # is zero or more. */

@@ -35,10 +35,12 @@ struct session_subscription {
     void *host_data;  /* the host's; NULL at first */
 };
 
-/* Why something was refused: both texts are copied by the receiver. */
+/* Why something was refused. A zeroed struct is valid: the session has words of its own for what it knows. The session passes a zeroed
+ * one to its host; who makes one for an event begins with `= {0}`. Texts are copied by the receiver. */
 struct session_problem {
-    char message[64]; /* of the ERROR's message header */
-    char text[512];   /* its body */
+    enum close_reason reason; /* CLOSE_NONE: what fits the frame (CLOSE_LOGIN for CONNECT, …); CLOSE_BROKER: the broker is away */
+    char message[64];         /* of the ERROR's message header */
+    char text[512];           /* its body */
 };
 
 enum session_verdict {
@@ -74,8 +76,9 @@ struct session_host {
     /* False: read nothing more from the client until true. */
     void (*read)(void *host, bool wanted);
 
-    /* Flush what was sent, then close with close_reason_code() and `text`. The session does nothing any more after it has called this:
-     * every later event is ignored. */
+    /* Flush what was sent, then close with close_reason_code() and `text` (at most 123 bytes). Before it all subscriptions were
+     * unsubscribed, so that no MESSAGE follows the last frame. The session does nothing any more after it has called this: every
+     * later event is ignored. */
     void (*close)(void *host, enum close_reason reason, const char *text);
 };
 
