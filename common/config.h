@@ -1,10 +1,9 @@
 /* The configuration of both programs, as data. Read once at start, immutable afterwards, shared by
  * all threads.
  *
- * config.c holds one table (key, type, default, range, unit) from which it fills this struct,
- * checks the file, and prints
- * `--help-config`. Every key is described in config.example.toml. Knows what a route is, not what
- * it does.
+ * config_table.c holds one table (key, type, default, range, unit) from which this struct is
+ * filled, the file is checked and `--help-config` is printed. Every key is described in
+ * config.example.toml. Knows what a route is, not what it does.
  */
 #pragma once
 
@@ -26,18 +25,17 @@ struct config_strings {
  * come first; a route of the file with the same prefix changes the built-in one key by key; others
  * are added. The longest prefix wins. */
 struct config_route {
-    char *prefix; /* "/topic/": begins and ends with a slash */
-    char
-        *exchange; /* a fixed name, or "" when the first word after the prefix names the exchange */
+    char *prefix;   /* "/topic/": begins and ends with a slash */
+    char *exchange; /* a fixed name; "": the first word after the prefix names the exchange */
     enum config_exchange_type type;
     bool declare; /* may be declared by us on first use */
     bool durable; /* how it is declared */
     bool store;   /* every message is bound to the storage queue */
     enum config_on_gap on_gap;
     enum config_slow on_slow;
-    struct config_strings
-        send; /* user names that may SEND; "*" is everybody, "anonymous" who gave no login */
-    struct config_strings subscribe; /* the same for SUBSCRIBE and for reading history */
+    /* User names; "*" is everybody, "anonymous" who gave no login. */
+    struct config_strings send;      /* who may SEND */
+    struct config_strings subscribe; /* who may SUBSCRIBE and read history */
 };
 
 /* [[user]]: exactly one of password and password_hash is given. */
@@ -49,8 +47,7 @@ struct config_user {
 
 struct config {
     struct {
-        char *name;     /* in queue and connection names; default: the host name; 1 to 64 of
-                           [A-Za-z0-9_-] */
+        char *name;     /* in queue and connection names: 1 to 64 of [A-Za-z0-9_-]; "": host name */
         int threads;    /* reactors */
         char *bind;     /* address to listen on */
         int port;       /* 0: any free one, logged as listener.open */
@@ -83,8 +80,7 @@ struct config {
         int out_queue_bytes;
         int write_stall_ms;
         int receipt_timeout_ms;
-        int close_linger_ms; /* after ERROR or the DISCONNECT receipt, before the server closes or
-                                cuts */
+        int close_linger_ms; /* after ERROR or DISCONNECT's receipt, before we close or cut */
         int connections_per_address;
         int connections;
     } limits;
@@ -128,7 +124,7 @@ struct config {
     struct {
         bool enabled;
         int max_rows;     /* of one answer */
-        int fill_wait_ms; /* on_gap = fill: how long live messages are held while storage catches up
+        int fill_wait_ms; /* on_gap = fill: live messages are held so long for storage to catch up
                            */
         int fill_rows;    /* and how many rows are filled in at the most per destination */
     } history;
