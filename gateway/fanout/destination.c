@@ -1,0 +1,262 @@
+#include "gateway/fanout/destination.h"
+
+#include "gateway/fanout/destination_internal.h"
+
+/* A part (exchange or key) while it is decoded. */
+struct part {
+    char *text; /* DESTINATION_PART_MAX + 1 bytes */
+    size_t len;
+    bool is_too_long;
+};
+
+static void part_add(struct part *part, char c)
+{
+    if (part->len == DESTINATION_PART_MAX) {
+        part->is_too_long = true;
+        return;
+    }
+    part->text[part->len++] = c;
+    part->text[part->len] = '\0';
+}
+
+static void part_decode(struct part *part, struct slice text)
+{
+    part->len = 0;
+    part->is_too_long = false;
+    part->text[0] = '\0';
+    for (size_t i = 0; i < text.len; i++) {
+        struct slice rest = {text.ptr + i, text.len - i};
+        if (slice_starts_with(rest, SLICE_LITERAL("%2F"))) {
+            part_add(part, '/');
+            i += 2;
+        } else if (slice_starts_with(rest, SLICE_LITERAL("%25"))) {
+            part_add(part, '%');
+            i += 2;
+        } else {
+            part_add(part, text.ptr[i] == '/' ? '.' : text.ptr[i]);
+        }
+    }
+}
+
+/* The route with the longest prefix of `name`; a name that is a prefix without its last slash
+ * belongs to it as well. */
+static const struct config_route *route_of_name(const struct config *config, struct slice name)
+{
+    const struct config_route *best = NULL;
+    size_t best_len = 0;
+    for (size_t i = 0; i < config->n_routes; i++) {
+        struct slice prefix = slice_of(config->routes[i].prefix);
+        struct slice bare = {prefix.ptr, prefix.len ? prefix.len - 1 : 0};
+        bool is_match = slice_starts_with(name, prefix) || slice_equals(name, bare);
+        if (is_match && prefix.len > best_len) {
+            best = &config->routes[i];
+            best_len = prefix.len;
+        }
+    }
+    return best;
+}
+
+static const struct config_route *route_of_exchange(const struct config *config,
+                                                    const char *exchange)
+{
+    for (size_t i = 0; i < config->n_routes; i++) {
+        const struct config_route *route = &config->routes[i];
+        if (destination_is_fixed(route) && strcmp(route->exchange, exchange) == 0) {
+            return route;
+        }
+    }
+    return NULL;
+}
+
+/* A client-named exchange that we may not touch, or could never declare. amq.rabbitmq.trace would
+ * show everybody's messages. */
+static bool is_reserved(const struct config_route *route, const char *exchange)
+{
+    struct slice name = slice_of(exchange);
+    if (slice_starts_with(name, SLICE_LITERAL("amq.rabbitmq."))) {
+        return true;
+    }
+    if (!route->declare || !slice_starts_with(name, SLICE_LITERAL("amq."))) {
+        return false;
+    }
+    return !(route->type == CONFIG_FANOUT && slice_is(name, "amq.fanout")) &&
+           !(route->type == CONFIG_TOPIC && slice_is(name, "amq.topic"));
+}
+
+/* The next dot-separated word of *rest; false when there is none. *rest has ptr NULL behind the
+ * last. */
+static bool next_word(struct slice *rest, struct slice *word)
+{
+    if (!rest->ptr) {
+        return false;
+    }
+    const char *dot = rest->len ? memchr(rest->ptr, '.', rest->len) : NULL;
+    if (!dot) {
+        *word = *rest;
+        *rest = (struct slice){NULL, 0};
+        return true;
+    }
+    size_t len = (size_t)(dot - rest->ptr);
+    *word = (struct slice){rest->ptr, len};
+    *rest = (struct slice){dot + 1, rest->len - len - 1};
+    return true;
+}
+
+static bool has_wildcard(struct slice key)
+{
+    struct slice word;
+    while (next_word(&key, &word)) {
+        if (slice_is(word, "*") || slice_is(word, "#")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Splits what stands behind the prefix into exchange and key; both are still encoded. key.ptr NULL:
+ * there was none. */
+static enum destination_error split_rest(const struct config_route *route, struct slice rest,
+                                         struct slice *exchange, struct slice *key)
+{
+    if (rest.len == 0) {
+        return DESTINATION_INVALID;
+    }
+    if (destination_is_fixed(route)) {
+        *exchange = (struct slice){NULL, 0};
+        *key = rest;
+        return DESTINATION_OK;
+    }
+    const char *slash = memchr(rest.ptr, '/', rest.len);
+    size_t len = slash ? (size_t)(slash - rest.ptr) : rest.len;
+    *exchange = (struct slice){rest.ptr, len};
+    *key = slash ? (struct slice){slash + 1, rest.len - len - 1} : (struct slice){NULL, 0};
+    bool has_stray_key = slash && route->type == CONFIG_FANOUT;
+    return len == 0 || has_stray_key ? DESTINATION_INVALID : DESTINATION_OK;
+}
+
+static enum destination_error fill_exchange(const struct config *config,
+                                            const struct config_route *route, struct slice exchange,
+                                            struct destination *d)
+{
+    struct part part = {.text = d->exchange};
+    if (!exchange.ptr) {
+        /* Verbatim: the configuration is not written in our escapes. */
+        for (const char *c = route->exchange; *c; c++) {
+            part_add(&part, *c);
+        }
+    } else {
+        part_decode(&part, exchange);
+    }
+    if (part.is_too_long) {
+        return DESTINATION_TOO_LONG;
+    }
+    d->exchange_len = part.len;
+    const struct config_route *owner = route_of_exchange(config, d->exchange);
+    d->route = owner ? owner : route;
+    d->is_client_named = !owner;
+    return d->is_client_named && is_reserved(route, d->exchange) ? DESTINATION_RESERVED
+                                                                 : DESTINATION_OK;
+}
+
+static enum destination_error check_bytes(struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (destination_is_control(name.ptr[i])) {
+            return DESTINATION_CONTROL;
+        }
+    }
+    return name.len ? DESTINATION_OK : DESTINATION_MISSING;
+}
+
+/* A fanout exchange ignores the key, so it is no part of the identity. */
+static enum destination_error fill_key(struct slice key, struct destination *d)
+{
+    struct part part = {.text = d->key};
+    if (d->route->type != CONFIG_FANOUT) {
+        part_decode(&part, key);
+    }
+    d->key_len = part.len;
+    d->is_pattern = has_wildcard((struct slice){d->key, d->key_len});
+    return part.is_too_long ? DESTINATION_TOO_LONG : DESTINATION_OK;
+}
+
+enum destination_error destination_resolve(const struct config *config, struct slice name,
+                                           struct destination *out)
+{
+    enum destination_error error = check_bytes(name);
+    if (error != DESTINATION_OK) {
+        return error;
+    }
+    const struct config_route *route = route_of_name(config, name);
+    if (!route) {
+        return DESTINATION_UNKNOWN;
+    }
+    size_t prefix_len = strlen(route->prefix) < name.len ? strlen(route->prefix) : name.len;
+    struct slice rest = {name.ptr + prefix_len, name.len - prefix_len};
+    struct slice exchange;
+    struct slice key;
+    error = split_rest(route, rest, &exchange, &key);
+    if (error != DESTINATION_OK) {
+        return error;
+    }
+    struct destination d = {0};
+    error = fill_exchange(config, route, exchange, &d);
+    if (error == DESTINATION_OK) {
+        error = fill_key(key, &d);
+    }
+    if (error == DESTINATION_OK) {
+        *out = d;
+    }
+    return error;
+}
+
+enum destination_error destination_check_send(const struct destination *d)
+{
+    return d->is_pattern ? DESTINATION_WILDCARD : DESTINATION_OK;
+}
+
+/* What is left to match; ptr NULL when no word is left. RabbitMQ sees no word in an empty key, not
+ * one empty word. */
+struct position {
+    struct slice pattern;
+    struct slice key;
+};
+
+static struct slice words_of(struct slice text)
+{
+    return text.len ? text : (struct slice){NULL, 0};
+}
+
+/* Glob matching by words. Only the last # needs to be remembered: what an earlier one could take,
+ * the last one can take as well, so the cost is bounded by the product of the lengths whatever a
+ * client writes. */
+bool destination_matches(struct slice pattern, struct slice key)
+{
+    struct position here = {words_of(pattern), words_of(key)};
+    struct position retry = {
+        {NULL, 0}, {NULL, 0}}; /* behind the last #; its key grows shorter with every try */
+    bool has_hash = false;
+    for (;;) {
+        struct position next = here;
+        struct slice want;
+        struct slice word;
+        bool has_want = next_word(&next.pattern, &want);
+        if (has_want && slice_is(want, "#")) {
+            has_hash = true;
+            here.pattern = next.pattern;
+            retry = here;
+            continue;
+        }
+        bool has_word = next_word(&next.key, &word);
+        if (!has_want && !has_word) {
+            return true;
+        }
+        if (has_want && has_word && (slice_is(want, "*") || slice_equals(want, word))) {
+            here = next;
+        } else if (has_hash && next_word(&retry.key, &word)) {
+            here = retry;
+        } else {
+            return false;
+        }
+    }
+}
