@@ -134,3 +134,13 @@ npm_install() {
     fi
     touch "$mark"
 }
+
+# launch PIDFILE LOG COMMAND…: in a session of its own, so that a Ctrl-C on the terminal reaches only the script.
+launch() {
+    local pidfile=$1 log=$2 pid
+    shift 2
+    setsid "$@" >>"$log" 2>&1 </dev/null &
+    pid=$!
+    pid_write "$pidfile" "$pid"
+    disown "$pid"
+}
