@@ -1,0 +1,107 @@
+/* Who listens to what on one live queue: rooms by routing key, in each room groups of subscribers that get the very same bytes.
+ *
+ *     audience ── exact: key → room          room ── group (id "sub-0", spelling, version) ── members: out queues
+ *              └─ patterns: room, room …          └─ group (id "sub-1", …)
+ *                                                 └─ waiting: subscribers whose binding does not stand yet
+ *
+ * A pure data structure: knows no broker and no socket. Belongs to one loop thread.
+ *
+ * Invariants: a subscriber is in exactly one group or on its room's waiting list; a group is never empty; members[i].who->index == i.
+ */
+#pragma once
+
+#include "common/config.h"
+#include "common/list.h"
+#include "common/map.h"
+#include "gateway/fanout/encode.h"
+#include "gateway/fanout/outq.h"
+#include "stomp/stomp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct room;
+struct group;
+
+/* One subscription of one client. Owned by the client's side; embedded or allocated there. */
+struct subscriber {
+    struct list waiting; /* node in room->waiting while group is NULL */
+    struct room *room;
+    struct group *group;
+    uint32_t index;
+    uint32_t handle; /* of the session's subscription */
+    struct outq *outq;
+    void *owner; /* the client */
+};
+
+/* A destination that somebody here listens to, or did a moment ago. */
+struct room {
+    struct audience *audience;
+    struct list node; /* in audience->patterns when is_pattern */
+    struct list groups;
+    struct map group_index;
+    struct list waiting;
+    size_t n_members;
+    void *host_data; /* binding state and linger: fanout/live.c */
+    bool is_pattern;
+    bool has_gap; /* the next MESSAGE says gap:true */
+    uint16_t key_len;
+    char key[]; /* routing key or pattern, terminated */
+};
+
+struct audience {
+    const struct config *config;
+    const char *exchange; /* of the live queue; borrowed */
+    enum outq_policy policy;
+    enum encode_opcode opcode;
+    struct map exact;
+    struct list patterns;
+    size_t n_rooms;
+};
+
+void audience_init(struct audience *a, const struct config *config, const char *exchange, enum outq_policy policy);
+
+/* All rooms must be gone. */
+void audience_fini(struct audience *a);
+
+struct room *audience_find(const struct audience *a, struct slice key, bool is_pattern);
+
+/* A new empty room; NULL when out of memory. The key is at most 255 bytes and not there yet. */
+struct room *audience_add(struct audience *a, struct slice key, bool is_pattern);
+
+/* Frees the room, which has no members and nobody waiting. */
+void audience_remove(struct room *room);
+
+/* Puts a subscriber on the waiting list; the caller has set outq, owner and handle. */
+void room_wait(struct room *room, struct subscriber *s);
+
+/* Puts it (waiting or new) into the group for these bytes. -1: out of memory, and it is nowhere. `id` and `spelling` are copied. */
+int room_join(struct room *room, struct subscriber *s, enum stomp_version version, struct slice id,
+              struct slice spelling) __attribute__((warn_unused_result));
+
+/* Takes the subscriber out of its group or waiting list; does nothing when it is nowhere. */
+void room_leave(struct subscriber *s);
+
+static inline bool room_is_empty(const struct room *room)
+{
+    return room->n_members == 0 && list_is_empty(&room->waiting);
+}
+
+/* What became of one fan-out. */
+struct audience_sink {
+    /* This client's queue is over its bound (or memory ran out): to be closed, but not from inside this call. */
+    void (*over)(void *owner);
+    uint64_t queued;
+    uint64_t dropped;
+};
+
+/* Queues the delivery on every member of the exact room and of each pattern that matches, one copy per subscription. Returns the number of
+ * rooms that it was for. */
+size_t audience_deliver(struct audience *a, struct encoder *e, struct slice key, struct audience_sink *sink);
+
+/* The same for one room, whatever the key. */
+void room_deliver(struct room *room, struct encoder *e, struct audience_sink *sink);
+
+/* Calls `fn` for every member; fn may make that member leave, and no other. */
+void room_each(struct room *room, void (*fn)(struct subscriber *s, void *arg), void *arg);

@@ -1,0 +1,167 @@
+#include "gateway/fanout/encode.h"
+
+#include "gateway/fanout/destination.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void encoder_init(struct encoder *e, const struct broker_delivery *delivery, const char *fresh_id)
+{
+    const struct broker_properties *p = &delivery->properties;
+    e->delivery = delivery;
+    e->message_id = p->message_id;
+    if (!e->message_id.ptr || e->message_id.len == 0) {
+        snprintf(e->made_id, sizeof e->made_id, "%s", fresh_id);
+        e->message_id = slice_of(e->made_id);
+    }
+    e->is_text = stomp_is_utf8(delivery->body.ptr, delivery->body.len);
+    memset(e->tail, 0, sizeof e->tail);
+    e->spelling = (struct slice){0};
+}
+
+void encoder_fini(struct encoder *e)
+{
+    for (size_t i = 0; i < sizeof e->tail / sizeof e->tail[0]; i++) {
+        free(e->tail[i]);
+    }
+}
+
+struct slice encoder_spelling(struct encoder *e, const struct config *config, const char *exchange)
+{
+    if (e->spelling.ptr) {
+        return e->spelling;
+    }
+    const struct broker_delivery *d = e->delivery;
+    for (size_t i = 0; i < d->properties.n_headers; i++) {
+        const struct broker_header *h = &d->properties.headers[i];
+        struct destination told;
+        if (slice_is(h->name, ENCODE_DESTINATION) &&
+            destination_resolve(config, h->value, &told) == DESTINATION_OK &&
+            slice_is((struct slice){told.exchange, told.exchange_len}, exchange) &&
+            (told.route->type == CONFIG_FANOUT ||
+             slice_equals((struct slice){told.key, told.key_len}, d->routing_key))) {
+            e->spelling = h->value;
+            return e->spelling;
+        }
+    }
+    size_t len = destination_spell(config, slice_of(exchange), d->routing_key, e->made_spelling,
+                                   sizeof e->made_spelling);
+    e->spelling = (struct slice){e->made_spelling, len};
+    return e->spelling;
+}
+
+/* Names that only the gateway says. */
+static bool is_reserved(struct slice name)
+{
+    static const char *const reserved[] = {
+        "subscription", "destination",    "message-id", "redelivered", "ack",      "gap",
+        "receipt",      "content-length", "receipt-id", "transaction", "passcode", "login",
+    };
+    if (slice_starts_with(name, SLICE_LITERAL(ENCODE_INTERNAL_PREFIX))) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
+        if (slice_is(name, reserved[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void write_optional(struct stomp_writer *w, const char *name, struct slice value)
+{
+    if (value.ptr) {
+        stomp_writer_header(w, slice_of(name), value);
+    }
+}
+
+/* contracts: RabbitMQ's order of the properties. */
+static void write_properties(struct stomp_writer *w, const struct broker_properties *p)
+{
+    write_optional(w, "app-id", p->app_id);
+    write_optional(w, "user-id", p->user_id);
+    write_optional(w, "type", p->type);
+    if (p->has_timestamp) {
+        stomp_writer_number(w, "timestamp", p->timestamp);
+    }
+    write_optional(w, "expiration", p->expiration);
+    write_optional(w, "reply-to", p->reply_to);
+    write_optional(w, "correlation-id", p->correlation_id);
+    if (p->has_priority) {
+        stomp_writer_number(w, "priority", p->priority);
+    }
+    if (p->has_delivery_mode) {
+        write_optional(w, "persistent",
+                       p->delivery_mode == 2 ? SLICE_LITERAL("true") : SLICE_LITERAL("1"));
+    }
+    write_optional(w, "content-encoding", p->content_encoding);
+    write_optional(w, "content-type", p->content_type);
+}
+
+static void write_tail(struct stomp_writer *w, const struct encoder *e)
+{
+    const struct broker_delivery *d = e->delivery;
+    stomp_writer_header(w, SLICE_LITERAL("message-id"), e->message_id);
+    stomp_writer_header(w, SLICE_LITERAL("redelivered"),
+                        d->is_redelivered ? SLICE_LITERAL("true") : SLICE_LITERAL("false"));
+    for (size_t i = 0; i < d->properties.n_headers; i++) {
+        const struct broker_header *h = &d->properties.headers[i];
+        if (!is_reserved(h->name)) {
+            stomp_writer_header(w, h->name, h->value);
+        }
+    }
+    write_properties(w, &d->properties);
+    stomp_writer_body(w, d->body);
+}
+
+static int make_tail(struct encoder *e, enum stomp_version version)
+{
+    struct stomp_writer w;
+    stomp_writer_init(&w, NULL, 0, version);
+    write_tail(&w, e);
+    size_t len = w.len;
+    char *tail = malloc(len);
+    if (!tail) {
+        return -1;
+    }
+    stomp_writer_init(&w, tail, len, version);
+    write_tail(&w, e);
+    e->tail[version] = tail;
+    e->tail_len[version] = len;
+    e->is_text = e->is_text && stomp_is_utf8(tail, len - e->delivery->body.len - 1);
+    return 0;
+}
+
+static void write_head(struct stomp_writer *w, struct slice subscription, struct slice spelling, bool gap)
+{
+    stomp_writer_command(w, STOMP_MESSAGE);
+    if (subscription.ptr) {
+        stomp_writer_header(w, SLICE_LITERAL("subscription"), subscription);
+    }
+    stomp_writer_header(w, SLICE_LITERAL("destination"), spelling);
+    if (gap) {
+        stomp_writer_header(w, SLICE_LITERAL("gap"), SLICE_LITERAL("true"));
+    }
+}
+
+struct message *encode_message(struct encoder *e, enum stomp_version version, struct slice subscription,
+                               struct slice spelling, bool gap, enum encode_opcode opcode)
+{
+    if (!e->tail[version] && make_tail(e, version) != 0) {
+        return NULL;
+    }
+    struct stomp_writer w;
+    stomp_writer_init(&w, NULL, 0, version);
+    write_head(&w, subscription, spelling, gap);
+    size_t head_len = w.len;
+    /* The head comes from a client's frame, which the parser has checked. */
+    bool is_text = opcode == ENCODE_AUTO ? e->is_text : opcode == ENCODE_TEXT;
+    struct message *m = message_new(head_len + e->tail_len[version], is_text);
+    if (!m) {
+        return NULL;
+    }
+    stomp_writer_init(&w, (char *)message_payload(m), head_len, version);
+    write_head(&w, subscription, spelling, gap);
+    memcpy(message_payload(m) + head_len, e->tail[version], e->tail_len[version]);
+    return m;
+}

@@ -1,0 +1,40 @@
+/* The bytes of one frame on their way to any number of clients: encoded once, then shared.
+ *
+ *     header (2, 4 or 10 bytes)   payload
+ *     | WebSocket frame header    | one STOMP frame, or the LF of a heart-beat |
+ *     0                           payload_off                                  len
+ *
+ * Reference-counted and immutable once shared. Belongs to one loop thread: the count is not atomic.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct message {
+    uint32_t refs;
+    uint32_t len;
+    uint32_t payload_off;
+    uint8_t bytes[];
+};
+
+/* One reference, with room for `payload_len` bytes at message_payload(), the WebSocket header (RFC 6455 section 5.2; one whole
+ * unmasked message, TEXT or BINARY) in front. NULL when out of memory. */
+struct message *message_new(size_t payload_len, bool is_text);
+
+/* Where the payload goes; to be written before the message is shared. */
+static inline uint8_t *message_payload(struct message *m)
+{
+    return m->bytes + m->payload_off;
+}
+
+/* Shares it once more. */
+static inline struct message *message_ref(struct message *m)
+{
+    m->refs++;
+    return m;
+}
+
+/* Gives one reference back; the last frees. NULL does nothing. */
+void message_unref(struct message *m);

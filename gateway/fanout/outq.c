@@ -1,0 +1,134 @@
+#include "gateway/fanout/outq.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define FIRST_CAP 4
+
+/* An emptied ring of up to so many entries is kept: a client in a busy room fills it again in the next loop turn. */
+#define KEPT_CAP 16
+
+void outq_init(struct outq *q, size_t limit_bytes, struct list *dirty_list)
+{
+    *q = (struct outq){.limit_bytes = limit_bytes, .dirty_list = dirty_list};
+    list_init(&q->dirty);
+}
+
+void outq_fini(struct outq *q)
+{
+    outq_pop(q, q->n);
+    free(q->ring);
+    q->ring = NULL;
+    q->cap = 0;
+    list_remove(&q->dirty);
+}
+
+static int grow(struct outq *q)
+{
+    uint32_t cap = q->cap ? q->cap * 2 : FIRST_CAP;
+    struct outq_entry *ring = malloc(cap * sizeof *ring);
+    if (!ring) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < q->n; i++) {
+        ring[i] = q->ring[(q->head + i) & (q->cap - 1)];
+    }
+    free(q->ring);
+    q->ring = ring;
+    q->cap = cap;
+    q->head = 0;
+    return 0;
+}
+
+static enum outq_result append(struct outq *q, struct message *m, bool is_droppable)
+{
+    if (q->n == q->cap && grow(q) != 0) {
+        return OUTQ_MEMORY;
+    }
+    q->ring[(q->head + q->n) & (q->cap - 1)] = (struct outq_entry){message_ref(m), is_droppable};
+    q->n++;
+    q->bytes += m->len;
+    if (list_is_empty(&q->dirty)) {
+        list_push(q->dirty_list, &q->dirty);
+    }
+    return OUTQ_OK;
+}
+
+/* Keeps the entries for which nothing says that they go, in order; stops dropping once the queue is down to `target` bytes. */
+static void drop_droppable(struct outq *q, size_t target)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < q->n; i++) {
+        struct outq_entry e = q->ring[(q->head + i) & (q->cap - 1)];
+        if (e.is_droppable && q->bytes > target) {
+            q->bytes -= e.message->len;
+            q->dropped++;
+            message_unref(e.message);
+        } else {
+            q->ring[(q->head + kept++) & (q->cap - 1)] = e;
+        }
+    }
+    q->n = kept;
+}
+
+enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy policy)
+{
+    if (q->bytes + m->len <= q->limit_bytes || q->n == 0) {
+        return append(q, m, true);
+    }
+    if (policy == OUTQ_CLOSE) {
+        return OUTQ_OVER;
+    }
+    if (m->len > q->limit_bytes) {
+        q->dropped++;
+        return OUTQ_DROPPED;
+    }
+    /* A quarter is freed at a time, so that a full queue is not walked for every message. */
+    size_t target = q->limit_bytes - m->len;
+    drop_droppable(q, target < q->limit_bytes / 4 * 3 ? target : q->limit_bytes / 4 * 3);
+    enum outq_result result = append(q, m, true);
+    return result == OUTQ_OK ? OUTQ_DROPPED : result;
+}
+
+enum outq_result outq_push_own(struct outq *q, struct message *m)
+{
+    bool has_room = q->bytes + m->len <= 2 * q->limit_bytes || q->n == 0;
+    enum outq_result result = has_room ? append(q, m, false) : OUTQ_OVER;
+    message_unref(m);
+    return result;
+}
+
+struct message *outq_first(const struct outq *q)
+{
+    return q->n > 0 ? q->ring[q->head].message : NULL;
+}
+
+void outq_pop(struct outq *q, uint32_t n)
+{
+    assert(n <= q->n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct message *m = outq_at(q, i);
+        q->bytes -= m->len;
+        message_unref(m);
+    }
+    if (n > 0) {
+        q->head = (q->head + n) & (q->cap - 1);
+        q->n -= n;
+    }
+    if (q->n == 0) {
+        q->head = 0;
+        if (q->cap > KEPT_CAP) {
+            free(q->ring);
+            q->ring = NULL;
+            q->cap = 0;
+        }
+    }
+}
+
+void outq_drop_live(struct outq *q)
+{
+    if (q->n > 0) {
+        drop_droppable(q, 0);
+        outq_pop(q, 0);
+    }
+}

@@ -1,0 +1,71 @@
+/* What one client is still due: a ring of pointers to shared messages, bounded in bytes. Design section 8.
+ *
+ * Pushing marks the queue dirty: its node goes on the reactor's list, and the end of the loop turn flushes each dirty queue once. An
+ * empty queue holds at most a small ring (256 bytes). Belongs to one loop thread.
+ *
+ * Invariants: bytes is the sum of the queued lens; a queue is on the dirty list at most once.
+ */
+#pragma once
+
+#include "common/list.h"
+#include "gateway/fanout/message.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum outq_policy {
+    OUTQ_CLOSE,      /* over the bound: refuse, the client is to be closed */
+    OUTQ_DROP_OLDEST /* over the bound: whole droppable messages at the front make room */
+};
+
+enum outq_result {
+    OUTQ_OK,
+    OUTQ_DROPPED, /* queued, but older ones were dropped (outq.dropped counts), or it was too large alone and was dropped itself */
+    OUTQ_OVER,    /* not queued: the bound */
+    OUTQ_MEMORY   /* not queued: out of memory */
+};
+
+struct outq_entry {
+    struct message *message;
+    bool is_droppable; /* a live MESSAGE; RECEIPT, ERROR and heart-beats are not */
+};
+
+struct outq {
+    struct outq_entry *ring;
+    uint32_t head;
+    uint32_t n;
+    uint32_t cap;
+    size_t bytes;
+    size_t limit_bytes;
+    uint64_t dropped;
+    struct list dirty;       /* node in *dirty_list */
+    struct list *dirty_list; /* the reactor's */
+};
+
+void outq_init(struct outq *q, size_t limit_bytes, struct list *dirty_list);
+
+/* Drops what is queued and leaves the dirty list. */
+void outq_fini(struct outq *q);
+
+/* Shares a live message (takes a reference of its own when it is queued). */
+enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy policy)
+    __attribute__((warn_unused_result));
+
+/* Takes the caller's reference, also on failure. Answers of the session itself: they may go over the bound by as much again. */
+enum outq_result outq_push_own(struct outq *q, struct message *m) __attribute__((warn_unused_result));
+
+/* The first message, borrowed, or NULL. */
+struct message *outq_first(const struct outq *q);
+
+/* Message number i from the front; i < q->n. */
+static inline struct message *outq_at(const struct outq *q, uint32_t i)
+{
+    return q->ring[(q->head + i) & (q->cap - 1)].message;
+}
+
+/* Gives up the first n messages. */
+void outq_pop(struct outq *q, uint32_t n);
+
+/* Drops everything droppable: the client is being closed, and only what the session itself says still goes out. */
+void outq_drop_live(struct outq *q);
