@@ -35,7 +35,7 @@ static int grow(struct buf *b, size_t need)
     if (!mem) {
         return -1;
     }
-    if (b->len > 0) {
+    if (b->mem) {
         memcpy(mem, b->mem + b->off, b->len);
     }
     free(b->mem);

@@ -113,9 +113,9 @@ static void name_by_host(char **name)
     }
     host[sizeof host - 1] = '\0';
     for (char *p = host; *p; p++) {
-        bool is_allowed = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-                          (*p >= '0' && *p <= '9') || *p == '_' || *p == '-';
-        *p = is_allowed ? *p : '-';
+        if (!strchr(CONFIG_NAME_CHARS, *p)) {
+            *p = '-';
+        }
     }
     free(*name);
     *name = config_copy(*host ? host : "stompgate");

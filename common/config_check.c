@@ -7,11 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-
 static void check_name(struct config_reader *r, const char *where, const char *name)
 {
-    if (name[strspn(name, NAME_CHARS)] != '\0') {
+    if (name[strspn(name, CONFIG_NAME_CHARS)] != '\0') {
         config_complain(r, CONFIG_AT_VALUE, where, "must be letters, digits, _ and - only");
     }
 }

@@ -9,6 +9,9 @@
 
 struct toml_doc;
 
+/* What a gateway or a worker may be called: the name becomes a part of the names of queues. */
+#define CONFIG_NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
 enum config_type {
     CONFIG_TYPE_BOOL,
     CONFIG_TYPE_INT,     /* int */

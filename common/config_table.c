@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KIB 1024
-#define MIB (1024 * 1024)
-#define GIB ((int64_t)1024 * MIB)
-#define HOUR_MS (3600 * 1000)
+#define KIB ((int64_t)1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define HOUR_MS ((int64_t)3600 * 1000)
 #define SHORTSTR_MAX 255 /* AMQP: names of queues, exchanges, virtual hosts */
 #define PATH_LEN_MAX 4096
 
@@ -18,8 +18,10 @@ static const char *const gap_words[] = {"mark", "fill", "close", NULL};
 static const char *const slow_words[] = {"close", "drop", NULL};
 
 /* A key has the name of its member. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): two parts of one designator */
 #define KEY(table, member)                                                                         \
     .section = #table, .name = #member, .offset = offsetof(struct config, table.member)
+/* NOLINTEND(bugprone-macro-parentheses) */
 #define ROUTE(member)                                                                              \
     .section = "route", .name = #member, .offset = offsetof(struct config_route, member)
 #define USER(member)                                                                               \

@@ -19,10 +19,10 @@
  * are few; should there be more than fit, the last entry counts for all others together. */
 struct event_count {
     char name[NAME_MAX_BYTES];
-    enum log_level level;
     uint64_t second;
-    unsigned lines;
     uint64_t suppressed;
+    unsigned lines;
+    enum log_level level; /* of the last line that was suppressed */
 };
 
 /* A line in the making. `text` always has room for TAIL behind `len`. */

@@ -129,10 +129,13 @@ int map_put(struct map *m, const void *key, size_t key_len, void *value)
     assert(value && key_len <= UINT32_MAX);
     pthread_once(&seed_once, make_seed);
     uint32_t hash = hash_of(key, key_len);
-    struct map_entry *e = m->cap > 0 ? probe(m, key, key_len, hash) : NULL;
-    if (!e || !e->value) {
+    if (m->cap == 0 && resize(m, MAP_MIN_CAP) != 0) {
+        return -1;
+    }
+    struct map_entry *e = probe(m, key, key_len, hash);
+    if (!e->value) {
         if ((m->n + 1) * 4 > m->cap * 3) {
-            if (resize(m, m->cap ? m->cap * 2 : MAP_MIN_CAP) != 0) {
+            if (resize(m, m->cap * 2) != 0) {
                 return -1;
             }
             e = probe(m, key, key_len, hash);
