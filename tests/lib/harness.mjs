@@ -129,7 +129,7 @@ class Program {
     }
 
     get port() {
-        const line = this.log(/\blistener\.open\b.*\bport=\d+/)[0];
+        const line = this.log(/\b(?:listener|http)\.open\b.*\bport=\d+/)[0];
         return line ? Number(/\bport=(\d+)/.exec(line)[1]) : undefined;
     }
 
