@@ -1,0 +1,508 @@
+/* Publishes: kept until confirmed, sent again when their channel or connection is lost, and what is
+ * done when one of them is the reason for that. */
+#include "amqp/broker_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MISSING_TRIES                                                                              \
+    5 /* an exchange that vanishes more often than that under one message is given up */
+#define NOTE_MAX 255
+
+/* One accepted publish. Its memory: the struct, the two encoded frames, the body, the message id.
+ */
+struct publication {
+    struct list node; /* in unsent */
+    uint64_t session;
+    uint64_t token;
+    size_t bytes; /* of the whole */
+    size_t head_len;
+    size_t method_len; /* the first of the two frames */
+    size_t body_len;
+    struct slice exchange;
+    struct slice routing_key;
+    struct slice message_id;
+    unsigned tries; /* for an exchange that was declared again for it */
+    bool is_mandatory;
+    bool was_sent;
+    bool is_returned;
+    uint16_t code; /* of the return */
+    char *note;    /* of the return */
+    uint8_t mem[];
+};
+
+static struct pub_channel *pub_of(struct broker *b, unsigned number)
+{
+    return &b->publisher.channels[number == CH_DYNAMIC];
+}
+
+void publisher_init(struct broker *b)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct pub_channel *pc = &b->publisher.channels[i];
+        pc->number = i == 0 ? CH_FIXED : CH_DYNAMIC;
+        list_init(&pc->unsent);
+        confirm_init(&pc->sent);
+    }
+}
+
+/* ---- In ---- */
+
+static bool is_ready(const struct broker *b)
+{
+    return b->options.is_publisher && b->state == BROKER_UP && !b->is_blocked &&
+           !b->conn.has_failed;
+}
+
+/* A single message that is larger than the whole bound must be able to pass. */
+static bool has_room(const struct broker *b, size_t bytes)
+{
+    const struct publisher *p = &b->publisher;
+    return p->bytes == 0 || p->bytes + bytes <= b->options.unconfirmed_bytes;
+}
+
+bool broker_is_full(const struct broker *b)
+{
+    return !is_ready(b) || !has_room(b, 1);
+}
+
+static struct publication *publication_new(const struct broker_publish *from, size_t bound,
+                                           unsigned number)
+{
+    size_t id_len = from->properties.message_id.len;
+    size_t bytes = sizeof(struct publication) + bound + from->body.len + id_len;
+    struct publication *p = malloc(bytes);
+    if (!p) {
+        return NULL;
+    }
+    memset(p, 0, sizeof(*p));
+    ssize_t head = codec_publish_head(p->mem, bound, (uint16_t)number, from, &p->method_len);
+    if (head < 0) {
+        free(p);
+        return NULL;
+    }
+    list_init(&p->node);
+    p->session = from->session;
+    p->token = from->token;
+    p->bytes = bytes;
+    p->head_len = (size_t)head;
+    p->body_len = from->body.len;
+    p->is_mandatory = from->is_mandatory;
+    if (from->body.len > 0) {
+        memcpy(p->mem + head, from->body.ptr, from->body.len);
+    }
+    uint8_t *id = p->mem + head + from->body.len;
+    if (id_len > 0) {
+        memcpy(id, from->properties.message_id.ptr, id_len);
+    }
+    p->message_id = (struct slice){(const char *)id, id_len};
+    /* frame header (7), method id (4), ticket (2), then the two names with their lengths */
+    const char *names = (const char *)p->mem + 13;
+    p->exchange = (struct slice){names + 1, from->exchange.len};
+    p->routing_key = (struct slice){names + 2 + from->exchange.len, from->routing_key.len};
+    return p;
+}
+
+enum broker_publish_status broker_publish(struct broker *b, const struct broker_publish *publish)
+{
+    size_t bound =
+        codec_publish_bound(publish, b->conn.frame_max ? b->conn.frame_max : CODEC_FRAME_MAX);
+    if (bound == 0) {
+        return BROKER_INVALID;
+    }
+    if (!is_ready(b) || !has_room(b, sizeof(struct publication) + bound + publish->body.len)) {
+        b->publisher.wants_room = true;
+        return BROKER_FULL;
+    }
+    unsigned number = publish->is_client_named ? CH_DYNAMIC : CH_FIXED;
+    struct publication *p = publication_new(publish, bound, number);
+    if (!p) {
+        b->publisher.wants_room = true;
+        return BROKER_FULL;
+    }
+    list_push(&pub_of(b, number)->unsent, &p->node);
+    b->publisher.n++;
+    b->publisher.bytes += p->bytes;
+    broker_wake(b);
+    return BROKER_ACCEPTED;
+}
+
+/* ---- Settled ---- */
+
+/* `p` is in no list any more. */
+static void settle(struct broker *b, struct publication *p, enum broker_outcome outcome,
+                   uint16_t code, const char *text)
+{
+    struct broker_settled settled = {
+        .session = p->session,
+        .token = p->token,
+        .outcome = outcome,
+        .code = code,
+        .text = text,
+        .bytes = p->body_len,
+    };
+    switch (outcome) {
+    case BROKER_CONFIRMED:
+        b->stats.confirmed++;
+        break;
+    case BROKER_NACKED:
+        b->stats.nacked++;
+        break;
+    case BROKER_RETURNED:
+        b->stats.returned++;
+        break;
+    case BROKER_REFUSED:
+        b->stats.refused++;
+        break;
+    case BROKER_UNKNOWN:
+        break;
+    }
+    b->publisher.n--;
+    b->publisher.bytes -= p->bytes;
+    if (b->events->settled) {
+        b->events->settled(b->owner, &settled);
+    }
+    free(p->note);
+    free(p);
+}
+
+static void forget_suspect(struct pub_channel *pc)
+{
+    if (pc->suspects > 0) {
+        pc->suspects--;
+    }
+}
+
+static void confirm_one(struct broker *b, struct pub_channel *pc, struct publication *p,
+                        bool is_nack)
+{
+    forget_suspect(pc);
+    if (is_nack) {
+        settle(b, p, BROKER_NACKED, 0, "basic.nack");
+    } else if (p->is_returned) {
+        settle(b, p, BROKER_RETURNED, p->code, p->note ? p->note : "");
+    } else {
+        settle(b, p, BROKER_CONFIRMED, 0, "");
+    }
+}
+
+void publisher_on_ack(struct broker *b, unsigned number, uint64_t tag, bool is_multiple,
+                      bool is_nack)
+{
+    struct pub_channel *pc = pub_of(b, number);
+    struct publication *p;
+    if (!is_multiple) {
+        p = confirm_take(&pc->sent, tag);
+        if (p) {
+            confirm_one(b, pc, p, is_nack);
+        }
+    } else {
+        uint64_t up_to = tag ? tag : UINT64_MAX; /* 0: all that are outstanding */
+        while ((p = confirm_shift(&pc->sent, up_to))) {
+            confirm_one(b, pc, p, is_nack);
+        }
+    }
+    broker_wake(b);
+}
+
+static bool is_returned_one(const struct publication *p, const struct content *c,
+                            struct slice message_id)
+{
+    if (!p || !p->is_mandatory || p->is_returned) {
+        return false;
+    }
+    return slice_equals(p->message_id, message_id) &&
+           slice_equals(p->exchange, (struct slice){c->exchange, c->exchange_len}) &&
+           slice_equals(p->routing_key, (struct slice){c->routing_key, c->routing_key_len});
+}
+
+/* Returns come in the order of the publishes, so the search goes on where the last one was found.
+ */
+void publisher_on_return(struct broker *b, unsigned number, const struct content *c)
+{
+    struct pub_channel *pc = pub_of(b, number);
+    struct broker_properties properties;
+    struct slice header = {(const char *)buf_data(&c->header), c->header.len};
+    if (codec_properties(header, &properties, &b->room) < 0) {
+        return;
+    }
+    uint64_t first = pc->sent.first;
+    uint64_t n = pc->sent.next - first;
+    uint64_t start =
+        pc->return_hint > first && pc->return_hint < pc->sent.next ? pc->return_hint - first : 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t tag = first + (start + i) % n;
+        struct publication *p = confirm_get(&pc->sent, tag);
+        if (is_returned_one(p, c, properties.message_id)) {
+            p->is_returned = true;
+            p->code = c->code;
+            p->note = strdup(c->consumer);
+            pc->return_hint = tag + 1;
+            return;
+        }
+    }
+    log_warn(b->name, "broker.stray_return", "exchange=%s code=%u", c->exchange, c->code);
+}
+
+/* ---- Out ---- */
+
+static void send_one(struct broker *b, struct pub_channel *pc, struct publication *p)
+{
+    struct conn *c = &b->conn;
+    list_remove(&p->node);
+    if (p->head_len - p->method_len > c->frame_max) {
+        /* It was accepted under a larger frame_max, and this is another broker node. */
+        forget_suspect(pc);
+        settle(b, p, BROKER_REFUSED, 501, "FRAME_ERROR - headers do not fit into a frame");
+        return;
+    }
+    uint64_t tag = confirm_push(&pc->sent, p);
+    if (tag == 0) {
+        list_push(pc->unsent.next, &p->node);
+        conn_fail(b, "out of memory");
+        return;
+    }
+    struct slice body = {(const char *)p->mem + p->head_len, p->body_len};
+    if (buf_append(&c->out, p->mem, p->head_len) < 0 ||
+        codec_put_body(&c->out, (uint16_t)pc->number, body, c->frame_max) < 0) {
+        conn_fail(b, "out of memory"); /* half a message may be in the output: the stream is lost */
+        return;
+    }
+    b->stats.published++;
+    b->stats.republished += p->was_sent;
+    p->was_sent = true;
+}
+
+static void pump(struct broker *b, struct pub_channel *pc)
+{
+    while (!list_is_empty(&pc->unsent) && is_ready(b) && !pc->is_waiting &&
+           b->conn.out.len < CONN_OUT_HIGH) {
+        if (pc->suspects > 0 && pc->sent.n > 0) {
+            return;
+        }
+        send_one(b, pc, LIST_OWNER(pc->unsent.next, struct publication, node));
+    }
+}
+
+void publisher_pump(struct broker *b)
+{
+    struct publisher *p = &b->publisher;
+    struct pub_channel *fixed = &p->channels[0];
+    struct pub_channel *dynamic = &p->channels[1];
+    if (p->closed_connection && fixed->suspects > 0) {
+        pump(b, fixed);
+        return;
+    }
+    if (p->closed_connection && dynamic->suspects > 0) {
+        pump(b, dynamic);
+        return;
+    }
+    p->closed_connection = false;
+    pump(b, fixed);
+    pump(b, dynamic);
+}
+
+void publisher_check_room(struct broker *b)
+{
+    struct publisher *p = &b->publisher;
+    if (!p->wants_room || !is_ready(b) ||
+        p->bytes > b->options.unconfirmed_bytes - b->options.unconfirmed_bytes / 4) {
+        return;
+    }
+    p->wants_room = false;
+    if (b->events->room) {
+        b->events->room(b->owner);
+    }
+}
+
+/* ---- Again ---- */
+
+/* What was sent and not confirmed comes in front of what was not sent, in the old order. Returns
+ * how many. */
+static size_t take_back(struct pub_channel *pc)
+{
+    size_t n = 0;
+    for (uint64_t tag = pc->sent.next; tag-- > pc->sent.first;) {
+        struct publication *p = confirm_get(&pc->sent, tag);
+        if (p) {
+            free(p->note);
+            p->note = NULL;
+            p->is_returned = false;
+            list_push(pc->unsent.next, &p->node);
+            n++;
+        }
+    }
+    confirm_fini(&pc->sent);
+    pc->return_hint = 0;
+    return n;
+}
+
+void publisher_reset(struct broker *b)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        take_back(&b->publisher.channels[i]);
+        b->publisher.channels[i].is_waiting = false;
+    }
+}
+
+/* Settles those that name the exchange. */
+static void refuse_exchange(struct broker *b, struct pub_channel *pc, struct slice exchange,
+                            unsigned tries_min, uint16_t code, const char *text)
+{
+    struct list *n = pc->unsent.next;
+    size_t at = 0;
+    size_t suspects = pc->suspects;
+    while (n != &pc->unsent) {
+        struct publication *p = LIST_OWNER(n, struct publication, node);
+        n = n->next;
+        bool is_suspect = at++ < suspects;
+        if (!slice_equals(p->exchange, exchange) || p->tries < tries_min) {
+            continue;
+        }
+        if (is_suspect) {
+            forget_suspect(pc);
+        }
+        list_remove(&p->node);
+        settle(b, p, BROKER_REFUSED, code, text);
+    }
+}
+
+/* The name of the exchange that the broker misses, of those that are named by what is unconfirmed.
+ */
+static bool find_missing(const struct pub_channel *pc, const char *text, char name[256],
+                         struct slice *exchange)
+{
+    for (const struct list *n = pc->unsent.next; n != &pc->unsent; n = n->next) {
+        const struct publication *p = LIST_OWNER(n, struct publication, node);
+        if (channel_says_missing(text, "exchange", p->exchange)) {
+            memcpy(name, p->exchange.ptr, p->exchange.len);
+            name[p->exchange.len] = '\0';
+            *exchange = (struct slice){name, p->exchange.len};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The publishes go on when the exchange stands, or was refused: publisher_exchange_settled(). */
+static bool is_being_declared(struct broker *b, struct slice exchange)
+{
+    const struct exchange *e = topology_exchange(b, exchange);
+    if (e && e->kept.is_wanted && !e->kept.is_broken) {
+        exchange_vanished(b, exchange, b->last_in_unix_ms);
+        return true;
+    }
+    if (!b->publisher.missing || !b->publisher.missing(b->owner, exchange)) {
+        return false;
+    }
+    e = topology_exchange(b, exchange);
+    return e && e->kept.is_wanted && !e->kept.is_broken;
+}
+
+static void on_missing_exchange(struct broker *b, struct pub_channel *pc, struct slice exchange,
+                                uint16_t code, const char *text)
+{
+    probe_forget_exchange(b, exchange);
+    for (struct list *n = pc->unsent.next; n != &pc->unsent; n = n->next) {
+        struct publication *p = LIST_OWNER(n, struct publication, node);
+        p->tries += p->was_sent && slice_equals(p->exchange, exchange);
+    }
+    refuse_exchange(b, pc, exchange, MISSING_TRIES + 1, code, text);
+    if (is_being_declared(b, exchange)) {
+        const struct exchange *e = topology_exchange(b, exchange);
+        pc->is_waiting = !e->kept.is_present;
+    } else {
+        refuse_exchange(b, pc, exchange, 0, code, text);
+    }
+}
+
+/* Whatever came of it: what was to be published goes on, and if the exchange is still missing the
+ * broker will say so. */
+void publisher_exchange_settled(struct broker *b, const char *exchange)
+{
+    (void)exchange;
+    for (unsigned i = 0; i < 2; i++) {
+        b->publisher.channels[i].is_waiting = false;
+    }
+    broker_wake(b);
+}
+
+static void refuse_first(struct broker *b, struct pub_channel *pc, uint16_t code, const char *text)
+{
+    struct publication *p = LIST_OWNER(pc->unsent.next, struct publication, node);
+    list_remove(&p->node);
+    forget_suspect(pc);
+    settle(b, p, BROKER_REFUSED, code, text);
+}
+
+void publisher_on_close(struct broker *b, unsigned number, uint16_t code, const char *text,
+                        bool is_publish)
+{
+    struct pub_channel *pc = pub_of(b, number);
+    char name[256];
+    struct slice exchange;
+    size_t n = take_back(pc);
+    broker_wake(b);
+    if (!is_publish || n == 0) {
+        return; /* no publish is to blame */
+    }
+    if (code == 404 && find_missing(pc, text, name, &exchange)) {
+        on_missing_exchange(b, pc, exchange, code, text);
+    } else if (n == 1) {
+        refuse_first(b, pc, code, text);
+    } else if (pc->suspects < n) {
+        pc->suspects = n;
+    }
+}
+
+/* A publish closed the whole connection; nobody says on which channel. Called before the connection
+ * is taken down. */
+void publisher_blame(struct broker *b, uint16_t code, const char *text)
+{
+    struct publisher *p = &b->publisher;
+    size_t n[2];
+    for (unsigned i = 0; i < 2; i++) {
+        n[i] = take_back(&p->channels[i]);
+        if (p->channels[i].suspects < n[i]) {
+            p->channels[i].suspects = n[i];
+        }
+    }
+    p->closed_connection = true;
+    if (n[0] + n[1] == 1) {
+        refuse_first(b, &p->channels[n[1]], code, text);
+    }
+}
+
+void broker_on_missing_exchange(struct broker *b, bool (*missing)(void *owner, struct slice))
+{
+    b->publisher.missing = missing;
+}
+
+/* ---- The end ---- */
+
+void publisher_stop(struct broker *b)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct pub_channel *pc = &b->publisher.channels[i];
+        take_back(pc);
+        while (!list_is_empty(&pc->unsent)) {
+            struct publication *p = LIST_OWNER(pc->unsent.next, struct publication, node);
+            list_remove(&p->node);
+            settle(b, p, BROKER_UNKNOWN, 320, "the gateway stops");
+        }
+    }
+}
+
+void publisher_free(struct broker *b)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct pub_channel *pc = &b->publisher.channels[i];
+        take_back(pc);
+        while (!list_is_empty(&pc->unsent)) {
+            struct publication *p = LIST_OWNER(pc->unsent.next, struct publication, node);
+            list_remove(&p->node);
+            free(p);
+        }
+        confirm_fini(&pc->sent);
+    }
+}
