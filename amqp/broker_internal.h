@@ -309,18 +309,48 @@ enum { WORK_EXCHANGE, WORK_QUEUE, WORK_BINDING, WORK_BACKGROUND, WORK_N };
 #define TOPOLOGY_TRIES 5
 #define QUEUE_SUFFIX_LEN 7 /* ".xxxxxx" */
 
-/* Takes the next step towards what is wanted, or frees what is neither wanted nor there: `k` may be
- * gone after it. */
+static inline struct exchange *exchange_of(struct kept *k)
+{
+    return LIST_OWNER(k, struct exchange, kept);
+}
+
+static inline struct queue *queue_of(struct kept *k)
+{
+    return LIST_OWNER(k, struct queue, kept);
+}
+
+static inline struct binding *binding_of(struct kept *k)
+{
+    return LIST_OWNER(k, struct binding, kept);
+}
+
+void kept_init(struct broker *b, struct kept *k, enum kept_kind kind);
+/* Neither wanted nor there, or the end of all. */
+void kept_free(struct broker *b, struct kept *k);
+/* Whether it should stand at the broker now. */
+bool kept_is_due(const struct kept *k);
+/* A binding of a queue that is not there comes behind its declare. */
+bool kept_is_held(const struct kept *k);
+/* Puts it in line when something is to be done, or frees what is neither wanted nor there: `k` may
+ * be gone after it. */
 void kept_reconcile(struct broker *b, struct kept *k);
+/* The same for what was on its way when its channel closed: first in line again. */
+void kept_requeue(struct broker *b, struct kept *k);
 /* The only writer of is_wanted and is_present. */
 void kept_set(struct kept *k, bool is_wanted, bool is_present);
 /* BROKER_UP, and the wholeness of its queue, wait for it no longer. */
 void kept_settle(struct broker *b, struct kept *k);
-/* Out of the sight of an answer that is still to come. */
+/* An answer that is still to come tells nothing any more. */
 void kept_disown_answer(struct kept *k);
+struct group *group_new(struct broker *b, const char *queue, const char *exchange);
+void group_free(struct broker *b, struct group *g);
+/* The group's queue begins (or, with NULL, ceases) to be one that we keep. */
+void group_attach(struct group *g, struct queue *q);
 bool binding_is_prefix(const struct binding *x);
 /* The binding of that key, made when there is none; NULL when out of memory. */
 struct binding *binding_get(struct broker *b, struct group *g, struct slice key);
+/* Forgets all bindings of the queue; whoever waits for one gets this reply. */
+void topology_refuse_bindings(struct broker *b, struct queue *q, const struct broker_reply *reply);
 void queue_rename(struct queue *q);
 void topology_pump(struct broker *b);
 void topology_stop(struct broker *b, const struct broker_reply *reply);
