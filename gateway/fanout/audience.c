@@ -171,12 +171,11 @@ static int group_add(struct group *g, struct subscriber *s)
     return 0;
 }
 
-int room_join(struct room *room, struct subscriber *s, enum stomp_version version, struct slice id,
-              struct slice spelling)
+int room_join(struct room *room, struct subscriber *s)
 {
     list_remove(&s->waiting);
     s->room = room;
-    struct group *g = group_for(room, version, id, spelling);
+    struct group *g = group_for(room, s->version, s->id, s->spelling);
     if (!g || group_add(g, s) != 0) {
         if (g && g->n == 0) {
             group_free(g);

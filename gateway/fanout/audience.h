@@ -31,6 +31,9 @@ struct subscriber {
     struct group *group;
     uint32_t index;
     uint32_t handle; /* of the session's subscription */
+    enum stomp_version version;
+    struct slice id;       /* both borrowed from the session's subscription, */
+    struct slice spelling; /* which outlives this */
     struct outq *outq;
     void *owner; /* the client */
 };
@@ -73,12 +76,11 @@ struct room *audience_add(struct audience *a, struct slice key, bool is_pattern)
 /* Frees the room, which has no members and nobody waiting. */
 void audience_remove(struct room *room);
 
-/* Puts a subscriber on the waiting list; the caller has set outq, owner and handle. */
+/* Puts a subscriber on the waiting list; the caller has set everything from `handle` on. */
 void room_wait(struct room *room, struct subscriber *s);
 
-/* Puts it (waiting or new) into the group for these bytes. -1: out of memory, and it is nowhere. `id` and `spelling` are copied. */
-int room_join(struct room *room, struct subscriber *s, enum stomp_version version, struct slice id,
-              struct slice spelling) __attribute__((warn_unused_result));
+/* Puts it (waiting or new) into the group for its bytes. -1: out of memory, and it is nowhere. */
+int room_join(struct room *room, struct subscriber *s) __attribute__((warn_unused_result));
 
 /* Takes the subscriber out of its group or waiting list; does nothing when it is nowhere. */
 void room_leave(struct subscriber *s);

@@ -1,0 +1,68 @@
+/* Shared by live.c (queues and bindings) and gap.c (what happens after a gap). */
+#pragma once
+
+#include "common/id.h"
+#include "common/map.h"
+#include "gateway/fanout/live.h"
+
+/* One queue at the broker and the rooms that it feeds. */
+struct live_queue {
+    uint64_t id;
+    struct live *live;
+    const struct config_route *route;
+    struct audience audience;
+    struct room *tapped;   /* a tap: the one room that it feeds, whatever the routing keys of its deliveries */
+    bool is_tap;
+    bool is_fixed;         /* of an exchange named in the configuration: stays when its last room goes */
+    bool is_asked;         /* an answer about the exchange is on its way */
+    bool has_exchange;     /* the exchange is known to stand; until then rooms wait */
+    struct list turn;      /* in live->turn: something is to be asked of the broker */
+    struct gap_fill *fill; /* a fill that is under way: gap.c */
+    struct live_recent *recent; /* ids given lately, where the route fills gaps: gap.c */
+    char *exchange;
+    char *queue;
+    size_t key_len; /* of the key in live->by_key */
+    char key[];
+};
+
+/* Binding of one room; room->host_data. */
+struct live_binding {
+    uint64_t id;
+    struct live_queue *queue;
+    struct room *room;
+    bool is_asked;
+    bool is_bound;
+    struct wheel_timer linger;
+};
+
+struct live {
+    struct live_options options;
+    struct broker *broker;
+    struct map by_key;    /* exchange [NUL tap key] → live_queue */
+    struct map by_id;     /* live_queue.id → live_queue */
+    struct map by_queue;  /* queue name → live_queue */
+    struct map bindings;  /* live_binding.id → live_binding */
+    struct list turn;
+    uint64_t last_id;
+    struct id_generator ids;
+    struct live_stats stats;
+    void (*stopped)(void *reactor);
+};
+
+/* gap.c: what the route says. */
+void live_gap(struct live_queue *q, uint64_t from_unix_ms);
+
+/* gap.c: true when a fill is under way for this queue: the delivery was kept and comes later. */
+bool live_gap_hold(struct live_queue *q, const struct broker_delivery *delivery);
+
+/* gap.c: the queue goes. */
+void live_gap_cancel(struct live_queue *q);
+
+/* live.c: gives one delivery to whom it is for. */
+void live_give(struct live_queue *q, const struct broker_delivery *delivery);
+
+/* live.c: calls fn for every room of the queue; fn must not remove it. */
+void live_each_room(struct live_queue *q, void (*fn)(struct room *room, void *arg), void *arg);
+
+/* live.c: wall-clock time. */
+uint64_t live_unix_ms(void);
