@@ -1,0 +1,110 @@
+/* The connections of one thread: they are opened a few at a time, shake hands, log in, subscribe,
+ * and then read.
+ *
+ * A client_set is a loop of its own over epoll; nothing in it is touched by another thread but the
+ * counters, which are atomic for readers. Publishers are clients that do not subscribe; publisher.c
+ * writes through them.
+ */
+#pragma once
+
+#include "hist.h"
+#include "ledger.h"
+#include "options.h"
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLIENT_READ_BYTES 262144
+
+enum client_state {
+    CLIENT_NEW,
+    CLIENT_CONNECTING,  /* TCP */
+    CLIENT_UPGRADING,   /* the handshake of WebSocket */
+    CLIENT_GREETING,    /* CONNECT was sent */
+    CLIENT_SUBSCRIBING, /* SUBSCRIBE was sent */
+    CLIENT_READY,
+    CLIENT_CLOSED
+};
+
+/* Bytes that wait; mem is NULL while there are none. */
+struct client_bytes {
+    uint8_t *mem;
+    size_t len;
+    size_t cap;
+};
+
+struct client {
+    int fd;
+    enum client_state state;
+    uint32_t events; /* that epoll waits for */
+    bool is_publisher;
+    unsigned room;
+    uint64_t next; /* the number within its room that comes next */
+    struct client_bytes in;
+    struct client_bytes out;
+};
+
+struct client_counters {
+    _Atomic uint64_t ready;
+    _Atomic uint64_t closed; /* connections that ended, for whatever reason */
+    _Atomic uint64_t delivered;
+    _Atomic uint64_t duplicated; /* or out of order */
+    _Atomic uint64_t foreign;    /* messages that are none of this run */
+};
+
+/* What all threads of a run share. */
+struct client_run {
+    const struct options *options;
+    struct sockaddr_in address;
+    struct ledger *ledger;
+    int wake_fd; /* an eventfd: the last delivery of a message was seen by another thread than the
+                    publisher's */
+    _Atomic uint64_t from_ns; /* latency counts for messages intended in [from_ns, until_ns) */
+    _Atomic uint64_t until_ns;
+    _Atomic bool is_over;
+};
+
+struct client_set {
+    struct client_run *run;
+    int epoll_fd;
+    bool wakes; /* this thread is not the publisher's */
+    struct client *clients;
+    unsigned n;
+    unsigned n_opened;
+    unsigned n_opening;
+    struct client_counters counters;
+    struct hist latency;
+    uint8_t *read_mem; /* CLIENT_READ_BYTES and room for what was left over from before */
+    size_t read_cap;
+};
+
+uint64_t client_now_ns(void);
+
+/* Takes `clients` (calloc'ed, is_publisher and room filled in). 0, or -1 with a message. */
+int client_set_init(struct client_set *set, struct client_run *run, struct client *clients,
+                    unsigned n);
+
+/* Opens as many as may be opening at a time. To be called each turn until all are. */
+void client_set_open(struct client_set *set);
+
+/* One turn of the loop: waits at most `timeout_ms`, reads and writes. */
+void client_set_turn(struct client_set *set, int timeout_ms);
+
+/* A zeroed set is left alone. */
+void client_set_fini(struct client_set *set);
+
+/* Queues one WebSocket message of three parts; client_flush() sends. 0, or -1 when out of memory.
+ */
+int client_put(struct client *c, const char *head, size_t head_len, const uint8_t *body,
+               size_t body_len, size_t tail_len, const char *tail);
+void client_flush(struct client_set *set, struct client *c);
+
+/* The name of a room. */
+void client_destination(const struct options *o, unsigned room, char *text, size_t len);
+
+/* A message's number stands in its body, in this form. */
+#define CLIENT_MARK_LEN 14
+void client_write_mark(char mark[CLIENT_MARK_LEN + 1], uint64_t number);

@@ -1,0 +1,43 @@
+/* The command line of the load generator. */
+#pragma once
+
+#include "protocol.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define OPTIONS_PIDS_MAX 8
+
+struct options_pid {
+    const char *name; /* "gateway" */
+    pid_t pid;
+};
+
+struct options {
+    const char *label;
+    const char *url;
+    char host[128];
+    char path[128];
+    uint16_t port;
+    const struct protocol *protocol;
+    struct protocol_login login;
+    const char *destination; /* with one %d for the room, or none for one room */
+    unsigned subscribers;
+    unsigned rooms;
+    unsigned publishers;
+    unsigned threads;
+    unsigned connecting; /* handshakes at a time, per thread */
+    size_t body_bytes;
+    unsigned window; /* closed loop: messages on their way at a time; 0: `rate` holds */
+    double rate;     /* messages per second */
+    double settle_s; /* between the last subscription and the memory reading */
+    double warmup_s;
+    double duration_s;
+    int is_idle; /* connect and subscribe only */
+    struct options_pid pids[OPTIONS_PIDS_MAX];
+    unsigned n_pids;
+};
+
+/* 0: go on; 1: help was printed; -1: a complaint was printed. Strings are borrowed from argv. */
+int options_parse(struct options *o, int argc, char **argv);

@@ -1,0 +1,45 @@
+/* What is spoken inside WebSocket messages, as a table of functions, so that peers with another
+ * protocol can be measured by the same client: stomp.c is one; a raw one (a message is a message)
+ * would be another.
+ *
+ * Sans-IO: functions write into a buffer of the caller or read from one. No state of their own.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROTOCOL_TEXT_MAX 1024 /* a frame without its body */
+
+struct protocol_login {
+    const char *login; /* NULL: none */
+    const char *passcode;
+    const char *vhost;
+};
+
+enum protocol_event {
+    PROTOCOL_NOTHING,    /* a heart-beat, a receipt that nobody waits for */
+    PROTOCOL_CONNECTED,  /* the answer to hello() */
+    PROTOCOL_SUBSCRIBED, /* the answer to subscribe() */
+    PROTOCOL_MESSAGE,    /* *body and *body_len are set, borrowed from the payload */
+    PROTOCOL_REFUSED     /* the server said no; *body is what it said */
+};
+
+struct protocol {
+    const char *name;
+    const char *subprotocol; /* offered in the handshake, NULL for none */
+
+    /* Each writes one WebSocket payload and returns its length; 0 means that there is nothing to
+     * send, and that the event which would answer it is taken as come. */
+    size_t (*hello)(char *text, const struct protocol_login *login);
+    size_t (*subscribe)(char *text, const char *destination);
+
+    /* What stands before and behind the body of a message to `destination`. */
+    size_t (*publish_head)(char *text, const char *destination, size_t body_len);
+    size_t (*publish_tail)(char *text);
+
+    enum protocol_event (*receive)(const uint8_t *payload, size_t len, const uint8_t **body,
+                                   size_t *body_len);
+};
+
+extern const struct protocol protocol_stomp;

@@ -1,0 +1,38 @@
+/* What a run found out, as one JSON object on one line. */
+#pragma once
+
+#include "hist.h"
+#include "options.h"
+
+#include <stdint.h>
+
+/* The servers and this program at one moment. */
+struct report_sample {
+    uint64_t at_ns;
+    uint64_t delivered;
+    int64_t cpu_us[OPTIONS_PIDS_MAX];
+    int64_t rss_bytes[OPTIONS_PIDS_MAX];
+    int64_t own_cpu_us;
+};
+
+struct report {
+    struct report_sample start;     /* before the first connection */
+    struct report_sample connected; /* all are ready */
+    struct report_sample settled;   /* and some time has passed */
+    struct report_sample from;      /* the measured span */
+    struct report_sample until;
+    struct hist latency;
+    uint64_t connections;
+    uint64_t sent;
+    uint64_t expected; /* deliveries */
+    uint64_t delivered;
+    uint64_t duplicated;
+    uint64_t foreign;
+    uint64_t closed;
+    int is_stalled; /* nothing came for a long time: the rest of the run was given up */
+};
+
+void report_sample(struct report_sample *sample, const struct options *o, uint64_t at_ns,
+                   uint64_t delivered);
+
+void report_print(const struct report *r, const struct options *o);

@@ -1,0 +1,92 @@
+/* STOMP 1.2 as a load generator speaks it: protocol.h tells what is wanted. */
+#include "protocol.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static size_t stomp_hello(char *text, const struct protocol_login *login)
+{
+    int n =
+        snprintf(text, PROTOCOL_TEXT_MAX, "CONNECT\naccept-version:1.2\nhost:%s\nheart-beat:0,0\n",
+                 login->vhost ? login->vhost : "/");
+    if (login->login) {
+        n += snprintf(text + n, PROTOCOL_TEXT_MAX - (size_t)n, "login:%s\npasscode:%s\n",
+                      login->login, login->passcode ? login->passcode : "");
+    }
+    n += snprintf(text + n, PROTOCOL_TEXT_MAX - (size_t)n, "\n");
+    return (size_t)n + 1; /* with the NUL that ends a frame */
+}
+
+static size_t stomp_subscribe(char *text, const char *destination)
+{
+    return (size_t)snprintf(text, PROTOCOL_TEXT_MAX,
+                            "SUBSCRIBE\nid:sub-0\nreceipt:sub\ndestination:%s\n\n", destination) +
+           1;
+}
+
+static size_t stomp_publish_head(char *text, const char *destination, size_t body_len)
+{
+    return (size_t)snprintf(text, PROTOCOL_TEXT_MAX,
+                            "SEND\ndestination:%s\ncontent-type:text/plain\ncontent-length:%zu\n\n",
+                            destination, body_len);
+}
+
+static size_t stomp_publish_tail(char *text)
+{
+    text[0] = '\0';
+    return 1;
+}
+
+static int begins(const uint8_t *payload, size_t len, const char *text)
+{
+    size_t n = strlen(text);
+    return len >= n && memcmp(payload, text, n) == 0;
+}
+
+/* The body is found by the empty line alone: its length is checked by the number that it carries.
+ */
+static void find_body(const uint8_t *payload, size_t len, const uint8_t **body, size_t *body_len)
+{
+    const uint8_t *end = payload + len;
+    const uint8_t *line = payload;
+    *body = end;
+    while ((line = memchr(line, '\n', (size_t)(end - line))) != NULL) {
+        line++;
+        if (line < end && *line == '\n') {
+            *body = line + 1;
+            break;
+        }
+    }
+    *body_len = (size_t)(end - *body);
+}
+
+static enum protocol_event stomp_receive(const uint8_t *payload, size_t len, const uint8_t **body,
+                                         size_t *body_len)
+{
+    if (begins(payload, len, "MESSAGE\n")) {
+        find_body(payload, len, body, body_len);
+        return PROTOCOL_MESSAGE;
+    }
+    if (begins(payload, len, "CONNECTED\n")) {
+        return PROTOCOL_CONNECTED;
+    }
+    if (begins(payload, len, "RECEIPT\n")) {
+        return PROTOCOL_SUBSCRIBED;
+    }
+    if (begins(payload, len, "ERROR\n")) {
+        *body = payload;
+        *body_len = len;
+        return PROTOCOL_REFUSED;
+    }
+    return PROTOCOL_NOTHING;
+}
+
+const struct protocol protocol_stomp = {
+    .name = "stomp",
+    .subprotocol = "v12.stomp",
+    .hello = stomp_hello,
+    .subscribe = stomp_subscribe,
+    .publish_head = stomp_publish_head,
+    .publish_tail = stomp_publish_tail,
+    .receive = stomp_receive,
+};
