@@ -417,7 +417,6 @@ struct consumer {
     struct list node;
     struct request qos;
     struct request consume; /* or the question whether its queue exists */
-    struct request cancel;
     enum consumer_state state;
     bool is_restoring;
     bool is_cancelled; /* forgotten by its owner; lives until its requests are answered */
@@ -441,6 +440,7 @@ void consumer_restore(struct broker *b);
 void consumer_tick(struct broker *b, uint64_t now_ms);
 void consumer_free(struct broker *b);
 void consumer_on_cancel(struct broker *b, struct slice tag);
+void consumer_on_cancelled(struct broker *b, struct slice tag);
 void consumer_on_delivery(struct broker *b, const struct content *c, struct slice body);
 
 #define CONSUMER_BODY_MAX (64u * 1024 * 1024)

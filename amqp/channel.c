@@ -330,6 +330,9 @@ static void on_method(struct broker *b, struct channel *ch, amqp_method_number_t
     } else if (id == AMQP_BASIC_CANCEL_METHOD && ch->number == CH_CONSUME) {
         const amqp_basic_cancel_t *cancel = method;
         consumer_on_cancel(b, (struct slice){cancel->consumer_tag.bytes, cancel->consumer_tag.len});
+    } else if (id == AMQP_BASIC_CANCEL_OK_METHOD && ch->number == CH_CONSUME) {
+        const amqp_basic_cancel_ok_t *ok = method;
+        consumer_on_cancelled(b, (struct slice){ok->consumer_tag.bytes, ok->consumer_tag.len});
     } else if (id == AMQP_CHANNEL_CLOSE_METHOD) {
         on_close(b, ch, method);
     } else if (id == AMQP_CHANNEL_FLOW_METHOD) {

@@ -30,7 +30,6 @@ static void drop(struct broker *b, struct consumer *c)
     list_remove(&c->node);
     list_remove(&c->qos.node);
     list_remove(&c->consume.node);
-    list_remove(&c->cancel.node);
     free(c->queue);
     free(c);
 }
@@ -40,6 +39,17 @@ static void wait_again(struct broker *b, struct consumer *c)
     c->state = CONSUMER_WAITS;
     c->retry_at_ms = uv_now(b->loop) + RETRY_MS;
     settle(b, c);
+}
+
+static struct consumer *find_leaving(const struct broker *b, struct slice tag)
+{
+    for (struct list *n = b->consumers.next; n != &b->consumers; n = n->next) {
+        struct consumer *c = LIST_OWNER(n, struct consumer, node);
+        if (c->is_leaving && slice_is(tag, c->tag)) {
+            return c;
+        }
+    }
+    return NULL;
 }
 
 /* ---- Starting ---- */
@@ -56,7 +66,7 @@ static void on_consuming(struct broker *b, struct request *r, const struct answe
 {
     struct consumer *c = LIST_OWNER(r, struct consumer, consume);
     if (c->is_cancelled) {
-        return; /* the answer to its basic.cancel comes too */
+        return; /* the answer to its basic.cancel comes too, or the channel is gone */
     }
     if (a->kind == ANSWER_OK) {
         c->state = CONSUMER_RUNS;
@@ -153,7 +163,11 @@ void consumer_restore(struct broker *b)
         struct consumer *c = LIST_OWNER(n, struct consumer, node);
         bool is_asking = c->state == CONSUMER_STARTS && !list_is_empty(&c->consume.node);
         n = n->next;
-        if (is_asking || c->is_cancelled) {
+        if (c->is_leaving) {
+            drop(b, c);
+            continue;
+        }
+        if (is_asking) {
             continue; /* on the scratch channel, which was not closed */
         }
         c->state = CONSUMER_WAITS;
@@ -182,12 +196,6 @@ void consumer_reset(struct broker *b)
 
 /* ---- Ending ---- */
 
-static void on_cancelled(struct broker *b, struct request *r, const struct answer *a)
-{
-    (void)a; /* refused or lost: it consumes no more either way */
-    drop(b, LIST_OWNER(r, struct consumer, cancel));
-}
-
 /* It leaves when the broker has answered: until then deliveries with its tag are not for a new
  * consumer of that tag. */
 static void cancel(struct broker *b, struct consumer *c)
@@ -206,8 +214,7 @@ static void cancel(struct broker *b, struct consumer *c)
         amqp_basic_cancel_t method = {.consumer_tag = broker_bytes(c->tag)};
         c->is_leaving = true;
         b->n_leaving++;
-        channel_request(b, CH_CONSUME, &c->cancel, AMQP_BASIC_CANCEL_METHOD, &method,
-                        AMQP_BASIC_CANCEL_OK_METHOD, on_cancelled);
+        channel_send(b, CH_CONSUME, AMQP_BASIC_CANCEL_METHOD, &method);
     }
 }
 
@@ -238,6 +245,15 @@ void consumer_queue_vanished(struct broker *b, const char *queue)
         if (c->state == CONSUMER_RUNS && !c->is_cancelled && strcmp(c->queue, queue) == 0) {
             c->state = CONSUMER_WAITS;
         }
+    }
+}
+
+/* Not in the order of requests: the queue's process answers, not the channel's. */
+void consumer_on_cancelled(struct broker *b, struct slice tag)
+{
+    struct consumer *c = b->n_leaving > 0 ? find_leaving(b, tag) : NULL;
+    if (c) {
+        drop(b, c);
     }
 }
 
@@ -279,7 +295,6 @@ int consumer_add(struct broker *b, const struct broker_consume *spec,
     list_init(&c->node);
     list_init(&c->qos.node);
     list_init(&c->consume.node);
-    list_init(&c->cancel.node);
     c->spec = *spec;
     c->spec.queue = NULL;
     c->spec.tag = NULL;
@@ -324,17 +339,6 @@ static void drop_delivery(struct broker *b, const struct consumer *consumer,
     if (!consumer->no_ack) {
         reject(b, c->tag, false);
     }
-}
-
-static struct consumer *find_leaving(const struct broker *b, struct slice tag)
-{
-    for (struct list *n = b->consumers.next; n != &b->consumers; n = n->next) {
-        struct consumer *c = LIST_OWNER(n, struct consumer, node);
-        if (c->is_leaving && slice_is(tag, c->tag)) {
-            return c;
-        }
-    }
-    return NULL;
 }
 
 void consumer_on_delivery(struct broker *b, const struct content *c, struct slice body)

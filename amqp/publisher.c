@@ -63,7 +63,7 @@ static bool has_room(const struct broker *b, size_t bytes)
 
 bool broker_is_full(const struct broker *b)
 {
-    return !is_ready(b) || !has_room(b, 1);
+    return b->publisher.wants_room || !is_ready(b) || !has_room(b, 1);
 }
 
 static struct publication *publication_new(const struct broker_publish *from, size_t bound,
@@ -110,7 +110,8 @@ enum broker_publish_status broker_publish(struct broker *b, const struct broker_
     if (bound == 0) {
         return BROKER_INVALID;
     }
-    if (!is_ready(b) || !has_room(b, sizeof(struct publication) + bound + publish->body.len)) {
+    if (b->publisher.wants_room || !is_ready(b) ||
+        !has_room(b, sizeof(struct publication) + bound + publish->body.len)) {
         b->publisher.wants_room = true;
         return BROKER_FULL;
     }

@@ -65,7 +65,9 @@ void group_review(struct broker *b, struct group *g)
     case GROUP_EXACT:
         if (is_over(g)) {
             set_mode(b, g, GROUP_PREFIX);
-            if (g->prefix) {
+            if (g->prefix && g->prefix->kept.is_present && !g->prefix->kept.is_removing) {
+                group_prefix_stands(b, g); /* its owner had bound it, or it has not gone yet */
+            } else if (g->prefix) {
                 kept_reconcile(b, &g->prefix->kept);
             }
         }
@@ -122,6 +124,7 @@ static void forget_standing(struct group *g)
         kept_disown_answer(k);
         k->is_asserting = false;
         k->is_broken = false;
+        k->has_vanished = false; /* with its queue or exchange: that is told instead */
         list_remove(&k->work);
         kept_set(k, k->is_wanted, false);
     }
