@@ -1,4 +1,5 @@
-/* Why a session ends: one list for the log line, the metric and the WebSocket close code (design section 10). */
+/* Why a session ends: one list for the log line, the metric and the WebSocket close code (design
+ * section 10). */
 #pragma once
 
 enum close_reason {
@@ -7,7 +8,8 @@ enum close_reason {
     CLOSE_PEER,            /* the client closed or vanished */
     CLOSE_DRAIN,           /* 1001: the server is going down */
     CLOSE_MALFORMED,       /* 1002: not STOMP */
-    CLOSE_REFUSED_FRAME,   /* 1008: a frame that cannot be granted (destination, rights, unknown command) */
+    CLOSE_REFUSED_FRAME,   /* 1008: a frame that cannot be granted (destination, rights, unknown
+                              command) */
     CLOSE_LOGIN,           /* 1008: wrong credentials */
     CLOSE_LOGIN_TIMEOUT,   /* 1008: no CONNECT in time */
     CLOSE_HALF_FRAME,      /* 1008: a frame was begun and not completed in time */

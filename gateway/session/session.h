@@ -1,14 +1,17 @@
-/* One client's conversation, sans-IO: events go in with the time, actions come out through the host's functions. Knows STOMP,
- * destinations and rights; knows no socket, clock, lock, WebSocket or broker connection. Design section 5.
+/* One client's conversation, sans-IO: events go in with the time, actions come out through the
+ * host's functions. Knows STOMP, destinations and rights; knows no socket, clock, lock, WebSocket
+ * or broker connection. Design section 5.
  *
- * The live MESSAGEs of shared subscriptions do not pass through here: the audience puts them on the session's out queue (design
- * section 8). Everything else does.
+ * The live MESSAGEs of shared subscriptions do not pass through here: the audience puts them on the
+ * session's out queue (design section 8). Everything else does.
  *
- * Belongs to one loop thread. Actions run inside session_step(); they must not call session_step() again.
+ * Belongs to one loop thread. Actions run inside session_step(); they must not call session_step()
+ * again.
  *
- * Waiting: while a login or a SUBSCRIBE is outstanding, the frames behind it wait in order. While the host has no room for SENDs, SENDs
- * wait and other frames go on (but DISCONNECT, which waits for all SENDs). What waits is copied and bounded by limits.parked_bytes; at
- * the bound the host is told to stop reading.
+ * Waiting: while a login or a SUBSCRIBE is outstanding, the frames behind it wait in order. While
+ * the host has no room for SENDs, SENDs wait and other frames go on (but DISCONNECT, which waits
+ * for all SENDs). What waits is copied and bounded by limits.parked_bytes; at the bound the host is
+ * told to stop reading.
  */
 #pragma once
 
@@ -30,22 +33,26 @@ struct session_subscription {
     struct slice id;       /* as the client gave it; lives as long as the subscription */
     struct slice spelling; /* the destination as the client wrote it */
     bool is_pattern;
-    bool is_live;     /* the host said it stands: MESSAGEs may come */
-    uint32_t handle;  /* unique in the session, for SESSION_SUBSCRIBED */
-    void *host_data;  /* the host's; NULL at first */
+    bool is_live;    /* the host said it stands: MESSAGEs may come */
+    uint32_t handle; /* unique in the session, for SESSION_SUBSCRIBED */
+    void *host_data; /* the host's; NULL at first */
 };
 
-/* Why something was refused. A zeroed struct is valid: the session has words of its own for what it knows. The session passes a zeroed
- * one to its host; who makes one for an event begins with `= {0}`. Texts are copied by the receiver. */
+/* Why something was refused. A zeroed struct is valid: the session has words of its own for what it
+ * knows. The session passes a zeroed one to its host; who makes one for an event begins with `=
+ * {0}`. Texts are copied by the receiver. */
 struct session_problem {
-    enum close_reason reason; /* CLOSE_NONE: what fits the frame (CLOSE_LOGIN for CONNECT, …); CLOSE_BROKER: the broker is away */
-    char message[64];         /* of the ERROR's message header */
-    char text[512];           /* its body */
+    /* CLOSE_NONE: what fits the frame (CLOSE_LOGIN for CONNECT, …). CLOSE_BROKER: it is away. */
+    enum close_reason reason;
+    char message[64]; /* of the ERROR's message header */
+    char text[512];   /* its body */
 };
 
 enum session_verdict {
-    SESSION_DONE,   /* done, or accepted */
-    SESSION_WAIT,   /* not now: publish is offered again after SESSION_ROOM; subscribe and login are answered by an event */
+    SESSION_DONE, /* done, or accepted */
+    /* Not now: publish is offered again after SESSION_ROOM; subscribe and login are answered by an
+     * event. */
+    SESSION_WAIT,
     SESSION_REFUSED /* never: *problem says why; becomes ERROR and close */
 };
 
@@ -56,29 +63,35 @@ struct session_send {
     uint64_t token; /* comes back in SESSION_SETTLED */
 };
 
-/* What a session may ask of whoever holds it. All pointers are borrowed until the function returns. */
+/* What a session may ask of whoever holds it. All pointers are borrowed until the function returns.
+ */
 struct session_host {
     /* Queue one whole frame, or the single LF of a heart-beat, to the client. */
     void (*send)(void *host, const char *bytes, size_t len);
 
     /* Check credentials; login ptr NULL: none were given. SESSION_WAIT: SESSION_LOGIN comes. */
-    enum session_verdict (*login)(void *host, struct slice login, struct slice passcode, struct session_problem *problem);
+    enum session_verdict (*login)(void *host, struct slice login, struct slice passcode,
+                                  struct session_problem *problem);
 
-    enum session_verdict (*publish)(void *host, const struct session_send *send, struct session_problem *problem);
+    enum session_verdict (*publish)(void *host, const struct session_send *send,
+                                    struct session_problem *problem);
 
     /* SESSION_WAIT: SESSION_SUBSCRIBED with the handle comes. */
     enum session_verdict (*subscribe)(void *host, struct session_subscription *subscription,
-                                      const struct destination *destination, struct session_problem *problem);
+                                      const struct destination *destination,
+                                      struct session_problem *problem);
 
-    /* Also for one that is still outstanding; the session frees it when this returns. */
+    /* Exactly once for each that subscribe answered with DONE or WAIT: also for one that is still
+     * outstanding, was refused by its event, or was lost. The session frees it when this returns.
+     */
     void (*unsubscribe)(void *host, struct session_subscription *subscription);
 
     /* False: read nothing more from the client until true. */
     void (*read)(void *host, bool wanted);
 
-    /* Flush what was sent, then close with close_reason_code() and `text` (at most 123 bytes). Before it all subscriptions were
-     * unsubscribed, so that no MESSAGE follows the last frame. The session does nothing any more after it has called this: every
-     * later event is ignored. */
+    /* Flush what was sent, then close with close_reason_code() and `text` (at most 123 bytes).
+     * Before it all subscriptions were unsubscribed, so that no MESSAGE follows the last frame. The
+     * session does nothing any more after it has called this: every later event is ignored. */
     void (*close)(void *host, enum close_reason reason, const char *text);
 };
 
@@ -93,10 +106,11 @@ struct session_settings {
 /* Derives the settings; the struct borrows config. */
 void session_settings_init(struct session_settings *settings, const struct config *config);
 
-/* Borrows settings, host and host_data for the session's life. `name` is its id text (copied), told in CONNECTED and in log lines.
- * NULL when out of memory. */
-struct session *session_new(const struct session_settings *settings, const struct session_host *host, void *host_data,
-                            const char *name, uint64_t now_ms);
+/* Borrows settings, host and host_data for the session's life. `name` is its id text (copied), told
+ * in CONNECTED and in log lines. NULL when out of memory. */
+struct session *session_new(const struct session_settings *settings,
+                            const struct session_host *host, void *host_data, const char *name,
+                            uint64_t now_ms);
 
 /* Unsubscribes what is left through the host, and frees. NULL does nothing. */
 void session_free(struct session *s);
@@ -105,15 +119,15 @@ enum session_event_type {
     SESSION_BYTES,       /* from the client */
     SESSION_LOGIN,       /* the answer to host.login */
     SESSION_SUBSCRIBED,  /* the answer to host.subscribe */
-    SESSION_LOST,        /* a subscription that stood ended: `handle`, problem */
+    SESSION_LOST,        /* a subscription that stood ended: `handle`, problem (may be NULL) */
     SESSION_SETTLED,     /* a publish ended */
     SESSION_ROOM,        /* publish may be tried again */
     SESSION_TICK,        /* session_deadline() has passed */
-    SESSION_ALIVE,       /* a WebSocket PONG: the client is there although its timers are throttled */
+    SESSION_ALIVE,       /* a WebSocket PONG: counts as a beat where the interval is 5 s or more */
     SESSION_BROKER_GONE, /* the broker has been away for longer than the grace time */
     SESSION_GAP,         /* messages were lost and the route says close */
     SESSION_SLOW,        /* the out queue is over its bound */
-    SESSION_DRAIN        /* the server goes down */
+    SESSION_DRAIN        /* the server goes down: closes when SENDs are settled, soon in any case */
 };
 
 struct session_event {
@@ -127,7 +141,7 @@ struct session_event {
         struct {
             uint32_t handle; /* of the subscription; not for SESSION_LOGIN */
             bool is_ok;
-            const struct session_problem *problem; /* when not ok */
+            const struct session_problem *problem; /* when not ok; NULL: no words */
         } answer;
         struct {
             uint64_t token;
@@ -140,7 +154,8 @@ struct session_event {
 
 void session_step(struct session *s, const struct session_event *event);
 
-/* When SESSION_TICK is due at the latest (monotonic ms); UINT64_MAX: never. Changes with every step. */
+/* When SESSION_TICK is due at the latest (monotonic ms); UINT64_MAX: never. Changes with every
+ * step. */
 uint64_t session_deadline(const struct session *s);
 
 /* The host wrote something to the client: the next outgoing heart-beat is due that much later. */

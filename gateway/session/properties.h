@@ -1,0 +1,40 @@
+/* From a SEND's headers to AMQP properties. Pure; contracts: rabbitmq-stomp 2.3; threats M1, M2,
+ * A8, A31, A32.
+ *
+ * | header | becomes |
+ * |---|---|
+ * | content-type, content-encoding, correlation-id, type, app-id, reply-to | the property of that
+ * name, at most 255 bytes | | expiration, timestamp, priority | the same, digits only and in the
+ * range that the broker takes | | persistent:true | delivery_mode 2; messages of stored routes
+ * always are | | user-id | nothing when it names the session's user, else an ERROR: the broker
+ * would compare it with the gateway's own | | idempotency-key, else message-id | x-stompgate-key |
+ * | destination | x-stompgate-destination |
+ * | receipt, transaction, login, passcode, content-length, CC, BCC, x-stompgate-…, and what MESSAGE
+ * has from the server | nothing | | any other | a custom header; of repeated ones the first |
+ *
+ * What the broker would refuse is refused here, with the header's name: one bad property would
+ * close a channel that others use.
+ */
+#pragma once
+
+#include "amqp/broker.h"
+#include "gateway/session/session.h"
+#include "stomp/stomp.h"
+
+#define PROPERTIES_DESTINATION "x-stompgate-destination" /* the spelling that the sender used */
+#define PROPERTIES_USER "x-stompgate-user"               /* the sender's session_user() */
+#define PROPERTIES_KEY "x-stompgate-key"                 /* the sender's idempotency key */
+#define PROPERTIES_OWN_PREFIX "x-stompgate-"
+
+#define PROPERTIES_MAX_HEADERS (STOMP_MAX_HEADERS + 3)
+
+/* Borrows from the frame and from `user`. */
+struct properties {
+    struct broker_properties amqp; /* its headers point at `headers` */
+    struct broker_header headers[PROPERTIES_MAX_HEADERS];
+};
+
+/* `is_stored`: the route's messages go to the storage queue. 0, or -1 with *problem filled. */
+int properties_from_send(const struct stomp_frame *frame, struct slice user, bool is_stored,
+                         struct properties *out, struct session_problem *problem)
+    __attribute__((warn_unused_result));
