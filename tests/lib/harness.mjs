@@ -8,8 +8,8 @@
 //     const store = await h.worker();
 //     gw.url, gw.port, gw.pid, gw.lines, await gw.metrics(), await gw.get('/readyz'), await gw.stop()
 //
-// scripts/test sets the environment: STOMPGATE_AMQP and STOMPGATE_MANAGEMENT (host:port), STOMPGATE_PG (a URL), STOMPGATE_SERVICES
-// (the folder for scripts/services), STOMPGATE_BIN_DIR. `scripts/test --shell` opens a shell with all of it.
+// scripts/test sets the environment: STOMPGATE_AMQP (host:port), STOMPGATE_MANAGEMENT and STOMPGATE_PG (URLs), STOMPGATE_SERVICES (the
+// folder for scripts/services), STOMPGATE_BIN_DIR. `scripts/test --shell` opens a shell with all of it.
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -241,8 +241,8 @@ class Program {
 // ---- RabbitMQ's management API ---------------------------------------------------------------------------------------
 
 class Management {
-    constructor(address, user = 'guest', password = 'guest') {
-        this.base = `http://${address}/api`;
+    constructor(url, user = 'guest', password = 'guest') {
+        this.base = `${url.replace(/\/$/, '')}/api`;
         this.authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
     }
 
