@@ -51,9 +51,8 @@ void client_wrote(struct client *c, uint32_t n, size_t bytes);
 
 /* ---- For the reactor ---- */
 
-/* The client whose out queue is `q`. */
-struct client *client_of_outq(struct outq *q);
-void client_flush(struct client *c);
+/* Flushes the client whose out queue this is. */
+void client_flush(struct outq *q);
 
 /* Once per loop turn: SENDs that wait, clients to be closed, clients to be freed. */
 void client_turn(struct reactor *r);
@@ -62,7 +61,10 @@ void client_reap(struct reactor *r);
 /* The answer of the broker to a publish. */
 void client_settled(struct reactor *r, const struct broker_settled *settled);
 
-/* One event for everybody; SESSION_BROKER_GONE, SESSION_DRAIN. */
+/* Tells up to n sessions that the server goes down, others than before. */
+void client_drain(struct reactor *r, size_t n);
+
+/* One event for everybody. */
 void client_tell_all(struct reactor *r, enum session_event_type type);
 
 /* Cuts everybody. */

@@ -34,6 +34,7 @@ struct reactor_uv;
 struct reactor {
     int number;
     char name[96]; /* "<gateway>.<number>" */
+    char number_text[16];
     const struct config *config;
     struct session_settings settings;
     struct uv_loop_s *loop;
@@ -65,8 +66,12 @@ struct reactor {
     uint8_t scratch[REACTOR_SCRATCH_BYTES];
 };
 
-/* Everything that can fail at start; not yet running. `siblings` are all reactors' metrics, for /metrics. NULL with a log line. */
+/* Everything but the socket; not yet running. `siblings` are all reactors' metrics, for /metrics: the new one puts its own there. NULL with
+ * a log line. All reactors are made by one thread before the first runs. */
 struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings, int n_siblings);
+
+/* Opens the listening socket. `*port` 0 takes any and says which. -1 with a log line. */
+int reactor_listen(struct reactor *r, int *port) __attribute__((warn_unused_result));
 
 /* Runs the loop until reactor_stop(): call it on the reactor's own thread (with a stack of 8 MiB). */
 void reactor_run(struct reactor *r);
@@ -75,6 +80,9 @@ void reactor_run(struct reactor *r);
 void reactor_stop(struct reactor *r);
 
 void reactor_free(struct reactor *r);
+
+/* One of the two AMQP connections changed its state. */
+void reactor_broker_state(struct reactor *r, bool is_live_side, enum broker_state state);
 
 /* Both AMQP connections stand. */
 static inline bool reactor_is_ready(const struct reactor *r)

@@ -1,0 +1,167 @@
+/* stompgate, the gateway. Start: configuration, reactors (loops, AMQP connections, libwebsockets contexts), sockets, threads. Stop, on
+ * SIGTERM or SIGINT: each reactor drains and ends its own loop; then the threads are joined. A second signal ends at once. */
+#include "common/config.h"
+#include "common/log.h"
+#include "gateway/reactor.h"
+
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define STACK_BYTES (8 * 1024 * 1024) /* rabbitmq-c decodes nested tables by recursion */
+#define MAX_REACTORS 64
+
+static const char usage[] =
+    "usage: stompgate [--config FILE]\n"
+    "\n"
+    "  --config FILE        read this TOML file; without it every key has its default\n"
+    "  --check-config FILE  say what is wrong with the file, and end: 0 nothing, 1 something\n"
+    "  --print-keys         list every key: type, default, range, unit\n"
+    "  --version            print the version\n"
+    "  --help               print this\n";
+
+static int check_config(const char *path)
+{
+    char *errors = NULL;
+    struct config *c = config_load(path, &errors);
+    if (!c) {
+        fputs(errors ? errors : "out of memory\n", stderr);
+    }
+    free(errors);
+    config_free(c);
+    return c ? 0 : 1;
+}
+
+/* The value of --config, or ends the program. */
+static const char *read_arguments(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"check-config", required_argument, NULL, 'k'},
+        {"print-keys", no_argument, NULL, 'p'},   {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    };
+    const char *path = NULL;
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (o) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'k':
+            exit(check_config(optarg));
+        case 'p':
+            config_print_keys();
+            exit(0);
+        case 'v':
+            puts("stompgate " STOMPGATE_VERSION);
+            exit(0);
+        case 'h':
+            fputs(usage, stdout);
+            exit(0);
+        default:
+            fputs(usage, stderr);
+            exit(2);
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "stompgate: what is \"%s\"?\n%s", argv[optind], usage);
+        exit(2);
+    }
+    return path;
+}
+
+static void set_descriptor_limit(int wanted)
+{
+    struct rlimit limit;
+    if (wanted > 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = (rlim_t)wanted < limit.rlim_max ? (rlim_t)wanted : limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            log_warn("-", "limit.failed", "max_fds=%d", wanted);
+        }
+    }
+}
+
+static int make_reactors(const struct config *c, struct reactor **reactors, struct metrics **metrics)
+{
+    int port = c->gateway.port;
+    for (int i = 0; i < c->gateway.threads; i++) {
+        reactors[i] = reactor_new(c, i, metrics, c->gateway.threads);
+        if (!reactors[i] || reactor_listen(reactors[i], &port) != 0) {
+            return -1;
+        }
+    }
+    log_info(c->gateway.name, "listener.open", "address=%s port=%d path=%s threads=%d", c->gateway.bind, port,
+             c->gateway.path, c->gateway.threads);
+    return 0;
+}
+
+static void *run(void *reactor)
+{
+    reactor_run(reactor);
+    return NULL;
+}
+
+static int start_threads(const struct config *c, struct reactor **reactors, pthread_t *threads)
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int failed = 0;
+    for (int i = 0; i < c->gateway.threads && !failed; i++) {
+        failed = pthread_create(&threads[i], &attributes, run, reactors[i]);
+    }
+    pthread_attr_destroy(&attributes);
+    return failed ? -1 : 0;
+}
+
+/* Signals come to the main thread only, which has nothing else to do. */
+static void wait_for_signal(const sigset_t *signals)
+{
+    int which;
+    while (sigwait(signals, &which) != 0) {
+    }
+    log_info("-", "signal", "number=%d", which);
+}
+
+int main(int argc, char **argv)
+{
+    const char *path = read_arguments(argc, argv);
+    char *errors = NULL;
+    struct config *c = config_load(path, &errors);
+    enum log_level level;
+    if (!c || c->gateway.threads > MAX_REACTORS || log_level_parse(c->gateway.log_level, &level) != 0) {
+        fputs(errors ? errors : "stompgate: gateway.threads or gateway.log_level is out of range\n", stderr);
+        return 1;
+    }
+    log_set_level(level);
+    set_descriptor_limit(c->gateway.max_fds);
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    struct reactor *reactors[MAX_REACTORS] = {NULL};
+    struct metrics *metrics[MAX_REACTORS] = {NULL};
+    pthread_t threads[MAX_REACTORS];
+    if (make_reactors(c, reactors, metrics) != 0 || start_threads(c, reactors, threads) != 0) {
+        return 1;
+    }
+    wait_for_signal(&signals);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* the next one ends the program as it is */
+    for (int i = 0; i < c->gateway.threads; i++) {
+        reactor_stop(reactors[i]);
+    }
+    for (int i = 0; i < c->gateway.threads; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (int i = 0; i < c->gateway.threads; i++) {
+        reactor_free(reactors[i]);
+    }
+    config_free(c);
+    return 0;
+}

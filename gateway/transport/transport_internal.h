@@ -1,0 +1,48 @@
+/* Shared by the files of gateway/transport/ that talk to libwebsockets. */
+#pragma once
+
+#include "common/list.h"
+#include "gateway/transport/transport.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lws;
+struct lws_context;
+struct lws_vhost;
+struct client;
+struct http_answer;
+
+/* What libwebsockets keeps for one socket. */
+struct connection {
+    struct transport *transport;
+    struct lws *wsi;
+    struct client *client;      /* a WebSocket */
+    struct http_answer *answer; /* an HTTP request that is being answered; http.c */
+    struct list reading;        /* in transport->reading: is_wanted is to be applied */
+    bool is_wanted;             /* whether to read */
+    bool is_closing;            /* close when everything is out */
+    bool has_failed;            /* a write failed: libwebsockets will end it */
+    uint16_t close_code;
+    uint32_t n_fragments; /* of the message that is coming in */
+    char close_text[124];
+};
+
+struct transport {
+    struct reactor *reactor;
+    struct metrics *const *siblings;
+    int n_siblings;
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    struct list reading;
+    struct list answers; /* http.c: reads of history that are under way */
+    uint64_t last_answer;
+    void *protocols;
+    void *mounts;
+};
+
+/* http.c: GET on one of our own paths. The return values are those of a libwebsockets callback. */
+int http_request(struct connection *c, const char *uri);
+int http_writeable(struct connection *c);
+void http_closed(struct connection *c);

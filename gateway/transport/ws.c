@@ -1,0 +1,451 @@
+/* The WebSocket side: a table of translations between libwebsockets' callbacks and the client. */
+#include "gateway/transport/transport_internal.h"
+
+#include "common/log.h"
+#include "gateway/access/origin.h"
+#include "gateway/client.h"
+#include "gateway/reactor.h"
+
+#include <libwebsockets.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define RX_BUFFER_BYTES 2048
+#define PING_AFTER_S 25
+#define HANG_UP_AFTER_S 75
+#define KEEP_ALIVE_S 5
+
+#define N_VERSIONS 3
+static const char *const version_names[N_VERSIONS] = {"v12.stomp", "v11.stomp", "v10.stomp"};
+
+/* ---- Out ---- */
+
+static void failed(struct connection *c)
+{
+    c->has_failed = true;
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+}
+
+/* The first messages that fit into one write. A single one goes from where it stands. */
+static const uint8_t *gather(struct outq *q, uint8_t *scratch, uint32_t *n, size_t *len)
+{
+    *n = 1;
+    *len = outq_at(q, 0)->len;
+    if (q->n == 1 || *len + outq_at(q, 1)->len > REACTOR_SCRATCH_BYTES) {
+        return outq_at(q, 0)->bytes;
+    }
+    *len = 0;
+    for (*n = 0; *n < q->n && *len + outq_at(q, *n)->len <= REACTOR_SCRATCH_BYTES; (*n)++) {
+        const struct message *m = outq_at(q, *n);
+        memcpy(scratch + *len, m->bytes, m->len);
+        *len += m->len;
+    }
+    return scratch;
+}
+
+/* Whole pre-framed messages as LWS_WRITE_RAW, several in one write, and never while libwebsockets still holds a part of the last. */
+static void connection_flush(void *connection)
+{
+    struct connection *c = connection;
+    struct outq *q = client_outq(c->client);
+    if (c->has_failed) {
+        return;
+    }
+    while (q->n > 0 && !lws_partial_buffered(c->wsi)) {
+        uint32_t n;
+        size_t len;
+        const uint8_t *bytes = gather(q, c->transport->reactor->scratch, &n, &len);
+        /* RAW is sent as it stands: libwebsockets neither masks it nor writes in front of it. */
+        if (lws_write(c->wsi, (unsigned char *)(uintptr_t)bytes, len, LWS_WRITE_RAW) < 0) {
+            failed(c);
+            return;
+        }
+        client_wrote(c->client, n, len);
+    }
+    if (q->n > 0 || c->is_closing) {
+        lws_callback_on_writable(c->wsi);
+    }
+}
+
+static int writeable(struct connection *c)
+{
+    connection_flush(c);
+    if (c->is_closing && client_outq(c->client)->n == 0 && !lws_partial_buffered(c->wsi)) {
+        lws_close_reason(c->wsi, (enum lws_close_status)c->close_code, (unsigned char *)c->close_text,
+                         strlen(c->close_text));
+        return -1;
+    }
+    return 0;
+}
+
+static void connection_read(void *connection, bool wanted)
+{
+    struct connection *c = connection;
+    c->is_wanted = wanted;
+    list_remove(&c->reading);
+    list_push(&c->transport->reading, &c->reading);
+}
+
+static void connection_close(void *connection, int code, const char *reason)
+{
+    struct connection *c = connection;
+    c->is_closing = true;
+    c->close_code = (uint16_t)code;
+    snprintf(c->close_text, sizeof c->close_text, "%s", reason);
+    for (char *p = c->close_text; *p; p++) {
+        if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e) {
+            *p = ' '; /* a cut UTF-8 sequence would make the close frame invalid */
+        }
+    }
+}
+
+static void connection_cut(void *connection)
+{
+    failed(connection);
+}
+
+static const struct transport_functions functions = {
+    .flush = connection_flush,
+    .read = connection_read,
+    .close = connection_close,
+    .cut = connection_cut,
+};
+
+void transport_turn(struct transport *t)
+{
+    while (!list_is_empty(&t->reading)) {
+        struct connection *c = LIST_OWNER(t->reading.next, struct connection, reading);
+        list_remove(&c->reading);
+        if (!c->has_failed) {
+            lws_rx_flow_control(c->wsi, c->is_wanted);
+        }
+    }
+}
+
+/* ---- The handshake ---- */
+
+static int refuse_upgrade(struct connection *c, struct lws *wsi, unsigned status, const char *why)
+{
+    struct reactor *r = lws_context_user(lws_get_context(wsi));
+    (void)c;
+    metrics_add(&r->metrics, METRIC_HANDSHAKE_REFUSED, 1);
+    log_info(r->name, "handshake.refused", "status=%u why=%s", status, why);
+    if (lws_return_http_status(wsi, status, why) < 0) {
+        return -1;
+    }
+    return 1;
+}
+
+static struct slice header(struct lws *wsi, enum lws_token_indexes token, char *mem, int len)
+{
+    if (lws_hdr_total_length(wsi, token) == 0) {
+        return (struct slice){0};
+    }
+    int n = lws_hdr_copy(wsi, mem, len, token);
+    return n < 0 ? (struct slice){"?", 1} : (struct slice){mem, (size_t)n};
+}
+
+static bool is_our_path(const struct reactor *r, struct slice uri)
+{
+    struct slice path = slice_of(r->config->gateway.path);
+    return slice_equals(uri, path) || (uri.len == path.len + 1 && slice_starts_with(uri, path) && uri.ptr[path.len] == '/');
+}
+
+/* Which of ours are in the list that the client offers: a bit per version. */
+static unsigned offered_versions(struct slice list)
+{
+    unsigned bits = 0;
+    for (size_t at = 0; at < list.len;) {
+        const char *comma = memchr(list.ptr + at, ',', list.len - at);
+        size_t end = comma ? (size_t)(comma - list.ptr) : list.len;
+        struct slice name = {list.ptr + at, end - at};
+        while (name.len > 0 && (*name.ptr == ' ' || *name.ptr == '\t')) {
+            name.ptr++;
+            name.len--;
+        }
+        while (name.len > 0 && (name.ptr[name.len - 1] == ' ' || name.ptr[name.len - 1] == '\t')) {
+            name.len--;
+        }
+        for (unsigned i = 0; i < N_VERSIONS; i++) {
+            bits |= slice_is(name, version_names[i]) ? 1U << i : 0;
+        }
+        at = end + 1;
+    }
+    return bits;
+}
+
+/* libwebsockets takes the first name of the client's list that the vhost knows, and webstomp-client lists v10 first. So for this one
+ * handshake, which it finishes before it looks at another socket, the vhost knows only the highest that was offered. */
+static void prefer(struct lws *wsi, unsigned offered)
+{
+    struct lws_protocols *p = (struct lws_protocols *)(uintptr_t)lws_get_protocol(wsi);
+    p -= p->id; /* the vhost's table; ours or a copy of ours, in both cases not constant */
+    for (unsigned i = 0; i < N_VERSIONS; i++) {
+        bool is_highest = (offered & (1U << i)) && !(offered & ((1U << i) - 1));
+        p[i].name = is_highest || !offered ? version_names[i] : "-";
+    }
+}
+
+/* Before libwebsockets does anything with an Upgrade header. 0 lets it go on. */
+static int confirm_upgrade(struct connection *c, struct lws *wsi)
+{
+    struct reactor *r = lws_context_user(lws_get_context(wsi));
+    char upgrade[32];
+    char uri[256];
+    char origin[256];
+    char host[256];
+    char list[128];
+    /* No HTTP/2 by "Upgrade: h2c", whatever was built in. */
+    struct slice to = header(wsi, WSI_TOKEN_UPGRADE, upgrade, sizeof upgrade);
+    if (to.len != 9 || strncasecmp(to.ptr, "websocket", 9) != 0) {
+        return -1;
+    }
+    if (!is_our_path(r, header(wsi, WSI_TOKEN_GET_URI, uri, sizeof uri))) {
+        return refuse_upgrade(c, wsi, HTTP_STATUS_NOT_FOUND, "No WebSocket here");
+    }
+    if (!origin_is_allowed(r->config, header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin),
+                           header(wsi, WSI_TOKEN_HOST, host, sizeof host))) {
+        return refuse_upgrade(c, wsi, HTTP_STATUS_FORBIDDEN, "This Origin is not allowed");
+    }
+    struct slice offer = header(wsi, WSI_TOKEN_PROTOCOL, list, sizeof list);
+    unsigned offered = offered_versions(offer);
+    if (offer.ptr && !offered) {
+        return refuse_upgrade(c, wsi, HTTP_STATUS_BAD_REQUEST, "None of v10.stomp, v11.stomp, v12.stomp was offered");
+    }
+    if (r->is_draining) {
+        return refuse_upgrade(c, wsi, HTTP_STATUS_SERVICE_UNAVAILABLE, "Going down");
+    }
+    prefer(wsi, offered);
+    return 0;
+}
+
+static int established(struct connection *c, struct lws *wsi)
+{
+    struct reactor *r = lws_context_user(lws_get_context(wsi));
+    const char *address = lws_get_opaque_user_data(wsi);
+    memset(c, 0, sizeof *c);
+    c->transport = r->transport;
+    c->wsi = wsi;
+    list_init(&c->reading);
+    c->client = client_new(r, &functions, c, address ? address : "?");
+    return c->client ? 0 : -1;
+}
+
+/* ---- In ---- */
+
+static int receive(struct connection *c, void *bytes, size_t len)
+{
+    if (c->is_closing || c->has_failed) {
+        return 0; /* the session has ended; what still comes is not read */
+    }
+    if (lws_is_first_fragment(c->wsi)) {
+        c->n_fragments = 0;
+    }
+    /* Frames, not callbacks: a long frame comes in many pieces, an empty continuation frame in one. */
+    c->n_fragments += lws_remaining_packet_payload(c->wsi) == 0;
+    if (c->n_fragments > (uint32_t)c->transport->reactor->config->limits.fragments) {
+        client_refuse(c->client, CLOSE_LIMIT, "Too many fragments in one WebSocket message");
+        return 0;
+    }
+    client_received(c->client, bytes, len);
+    return 0;
+}
+
+/* The socket has gone: the listener may count it off. */
+static void address_forget(struct lws *wsi)
+{
+    struct reactor *r = lws_context_user(lws_get_context(wsi));
+    char *address = lws_get_opaque_user_data(wsi);
+    if (address) {
+        lws_set_opaque_user_data(wsi, NULL);
+        listener_gone(r->listener, address);
+        free(address);
+    }
+}
+
+static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+    struct connection *c = user;
+    switch (reason) {
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return confirm_upgrade(c, wsi);
+    case LWS_CALLBACK_RAW_ADOPT:
+        return -1; /* "CONNECT x HTTP/1.1" and the like: no raw sockets */
+    case LWS_CALLBACK_ESTABLISHED:
+        return established(c, wsi);
+    case LWS_CALLBACK_RECEIVE:
+        return c->client ? receive(c, in, len) : -1;
+    case LWS_CALLBACK_RECEIVE_PONG:
+        if (c->client) {
+            client_alive(c->client);
+        }
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return c->client ? writeable(c) : -1;
+    case LWS_CALLBACK_CLOSED:
+        if (c->client) {
+            list_remove(&c->reading);
+            client_gone(c->client);
+            c->client = NULL;
+        }
+        return 0;
+    case LWS_CALLBACK_HTTP:
+        c->transport = ((struct reactor *)lws_context_user(lws_get_context(wsi)))->transport;
+        c->wsi = wsi;
+        return http_request(c, in);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return http_writeable(c);
+    case LWS_CALLBACK_CLOSED_HTTP:
+    case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+        if (c) {
+            http_closed(c);
+        }
+        return 0;
+    case LWS_CALLBACK_HTTP_FILE_COMPLETION:
+        return lws_http_transaction_completed(wsi) ? -1 : 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        address_forget(wsi);
+        return 0;
+    default: /* a hundred other reasons, all with the meaning "go on" */
+        return 0;
+    }
+}
+
+/* ---- The context ---- */
+
+/* Holds what cannot stand in a Sec-WebSocket-Protocol list, so that nobody can ask for it. */
+#define HTTP_PROTOCOL "http, not a subprotocol"
+
+static const char *const our_paths[] = {"/healthz", "/readyz", "/metrics", "/history"};
+#define N_PATHS (sizeof our_paths / sizeof our_paths[0])
+
+static void emit_log(int level, const char *line)
+{
+    size_t len = strcspn(line, "\n");
+    if (level == LLL_ERR) {
+        log_error("-", "websockets", "%.*s", (int)len, line);
+    } else {
+        log_warn("-", "websockets", "%.*s", (int)len, line);
+    }
+}
+
+static struct lws_protocols *make_protocols(void)
+{
+    struct lws_protocols *p = calloc(N_VERSIONS + 2, sizeof *p);
+    for (unsigned i = 0; p && i <= N_VERSIONS; i++) {
+        p[i].name = i < N_VERSIONS ? version_names[i] : HTTP_PROTOCOL;
+        p[i].callback = callback;
+        p[i].per_session_data_size = sizeof(struct connection);
+        p[i].rx_buffer_size = RX_BUFFER_BYTES;
+        p[i].id = i;
+        p[i].tx_packet_size = 1 << 20; /* else one write is cut at rx_buffer_size */
+    }
+    return p;
+}
+
+/* Our own paths, the WebSocket's (GET without Upgrade), and the files under everything else. */
+static struct lws_http_mount *make_mounts(const struct config *config)
+{
+    struct lws_http_mount *m = calloc(N_PATHS + 2, sizeof *m);
+    if (!m) {
+        return NULL;
+    }
+    size_t n = N_PATHS + 1 + (config->gateway.files[0] != 0);
+    for (size_t i = 0; i < n; i++) {
+        const char *at = i < N_PATHS ? our_paths[i] : i == N_PATHS ? config->gateway.path : "/";
+        bool is_files = i > N_PATHS;
+        m[i].mount_next = i + 1 < n ? &m[i + 1] : NULL;
+        m[i].mountpoint = at;
+        m[i].mountpoint_len = (unsigned char)strlen(at);
+        m[i].origin = is_files ? config->gateway.files : HTTP_PROTOCOL;
+        m[i].def = is_files ? "index.html" : NULL;
+        m[i].protocol = HTTP_PROTOCOL;
+        m[i].origin_protocol = is_files ? LWSMPRO_FILE : LWSMPRO_CALLBACK;
+    }
+    return m;
+}
+
+static int make_context(struct transport *t)
+{
+    static const lws_retry_bo_t keep_alive = {
+        .secs_since_valid_ping = PING_AFTER_S,
+        .secs_since_valid_hangup = HANG_UP_AFTER_S,
+    };
+    const struct config *config = t->reactor->config;
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .protocols = t->protocols,
+        .mounts = t->mounts,
+        .uid = (uid_t)-1,
+        .gid = (gid_t)-1,
+        .user = t->reactor,
+        .foreign_loops = (void *[]){t->reactor->loop},
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 |
+                   LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE,
+        .max_http_header_data = (unsigned short)config->limits.header_block_http_bytes,
+        .timeout_secs = (unsigned)(config->limits.handshake_ms + 999) / 1000,
+        .keepalive_timeout = KEEP_ALIVE_S,
+        .retry_and_idle_policy = &keep_alive,
+        .alpn = "http/1.1",
+        .server_string = "stompgate",
+        .extensions = NULL, /* no permessage-deflate: broken with libuv here, and no compression bombs */
+    };
+    t->context = lws_create_context(&info);
+    t->vhost = t->context ? lws_create_vhost(t->context, &info) : NULL;
+    return t->vhost ? 0 : -1;
+}
+
+struct transport *transport_new(struct reactor *r, struct metrics *const *siblings, int n_siblings)
+{
+    lws_set_log_level(LLL_ERR | LLL_WARN, emit_log);
+    struct transport *t = calloc(1, sizeof *t);
+    if (!t) {
+        return NULL;
+    }
+    t->reactor = r;
+    t->siblings = siblings;
+    t->n_siblings = n_siblings;
+    list_init(&t->reading);
+    list_init(&t->answers);
+    t->protocols = make_protocols();
+    t->mounts = make_mounts(r->config);
+    if (!t->protocols || !t->mounts || make_context(t) != 0) {
+        log_error(r->name, "transport.failed", "libwebsockets gave no context");
+        transport_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+int transport_adopt(struct transport *t, int fd, const char *address)
+{
+    char *copy = strdup(address);
+    struct lws *wsi = lws_adopt_socket_vhost(t->vhost, fd);
+    if (!wsi) {
+        free(copy);
+        return -1;
+    }
+    lws_set_opaque_user_data(wsi, copy);
+    return 0;
+}
+
+void transport_stop(struct transport *t)
+{
+    if (t->context) {
+        lws_context_destroy(t->context);
+        t->context = NULL;
+    }
+}
+
+void transport_free(struct transport *t)
+{
+    if (!t) {
+        return;
+    }
+    transport_stop(t);
+    free(t->protocols);
+    free(t->mounts);
+    free(t);
+}
