@@ -453,8 +453,8 @@ struct pub_channel {
                            newer ones */
     struct confirm sent;
     size_t suspects; /* so many at the front closed the channel together: they go one at a time */
-    uint64_t return_hint; /* returns come in the order of publishes */
-    bool is_waiting;      /* for an exchange that is being declared again */
+    uint64_t return_hint;               /* returns come in the order of publishes */
+    char waits_for[CODEC_NAME_MAX + 1]; /* an exchange that is being declared again; empty: none */
 };
 
 struct publisher {
@@ -478,7 +478,8 @@ void publisher_on_ack(struct broker *b, unsigned number, uint64_t tag, bool is_m
 void publisher_on_return(struct broker *b, unsigned number, const struct content *c);
 void publisher_on_close(struct broker *b, unsigned number, uint16_t code, const char *text,
                         bool is_publish);
-void publisher_exchange_settled(struct broker *b, const char *exchange);
+/* Something stands or was refused: publishes that waited for an exchange may go on. */
+void publisher_check_waiting(struct broker *b);
 
 /* ---- Watch (watch.c) ---- */
 

@@ -101,6 +101,7 @@ void kept_settle(struct broker *b, struct kept *k)
             queue_check_whole(b, q);
         }
     }
+    publisher_check_waiting(b);
     if (k->is_restoring) {
         k->is_restoring = false;
         b->n_restoring--;

@@ -276,7 +276,7 @@ static void send_one(struct broker *b, struct pub_channel *pc, struct publicatio
 
 static void pump(struct broker *b, struct pub_channel *pc)
 {
-    while (!list_is_empty(&pc->unsent) && is_ready(b) && !pc->is_waiting &&
+    while (!list_is_empty(&pc->unsent) && is_ready(b) && !pc->waits_for[0] &&
            b->conn.out.len < CONN_OUT_HIGH) {
         if (pc->suspects > 0 && pc->sent.n > 0) {
             return;
@@ -342,7 +342,7 @@ void publisher_reset(struct broker *b)
 {
     for (unsigned i = 0; i < 2; i++) {
         take_back(&b->publisher.channels[i]);
-        b->publisher.channels[i].is_waiting = false;
+        b->publisher.channels[i].waits_for[0] = '\0';
     }
 }
 
@@ -385,7 +385,7 @@ static bool find_missing(const struct pub_channel *pc, const char *text, char na
     return false;
 }
 
-/* The publishes go on when the exchange stands, or was refused: publisher_exchange_settled(). */
+/* The publishes go on when the exchange stands, or was refused: publisher_check_waiting(). */
 static bool is_being_declared(struct broker *b, struct slice exchange)
 {
     const struct exchange *e = topology_exchange(b, exchange);
@@ -410,22 +410,40 @@ static void on_missing_exchange(struct broker *b, struct pub_channel *pc, struct
     }
     refuse_exchange(b, pc, exchange, MISSING_TRIES + 1, code, text);
     if (is_being_declared(b, exchange)) {
-        const struct exchange *e = topology_exchange(b, exchange);
-        pc->is_waiting = !e->kept.is_present;
+        memcpy(pc->waits_for, exchange.ptr, exchange.len + 1); /* find_missing() terminated it */
+        publisher_check_waiting(b);
     } else {
         refuse_exchange(b, pc, exchange, 0, code, text);
     }
 }
 
-/* Whatever came of it: what was to be published goes on, and if the exchange is still missing the
- * broker will say so. */
-void publisher_exchange_settled(struct broker *b, const char *exchange)
+/* Behind the exchange come the bindings of our queues to it: a message that is published before
+ * those is nobody's. */
+static bool is_settled(const struct broker *b, const char *exchange)
 {
-    (void)exchange;
-    for (unsigned i = 0; i < 2; i++) {
-        b->publisher.channels[i].is_waiting = false;
+    const struct exchange *e = topology_exchange(b, slice_of(exchange));
+    if (!e || !e->kept.is_wanted || e->kept.is_broken) {
+        return true; /* if it is still missing the broker will say so */
     }
-    broker_wake(b);
+    for (const struct list *n = b->groups.next; n != &b->groups; n = n->next) {
+        const struct group *g = LIST_OWNER(n, struct group, node);
+        if (g->queue && g->queue->kept.is_present && g->queue->n_first > 0 &&
+            strcmp(g->exchange, exchange) == 0) {
+            return false;
+        }
+    }
+    return e->kept.is_present;
+}
+
+void publisher_check_waiting(struct broker *b)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct pub_channel *pc = &b->publisher.channels[i];
+        if (pc->waits_for[0] && is_settled(b, pc->waits_for)) {
+            pc->waits_for[0] = '\0';
+            broker_wake(b);
+        }
+    }
 }
 
 static void refuse_first(struct broker *b, struct pub_channel *pc, uint16_t code, const char *text)

@@ -55,7 +55,6 @@ static void on_stands(struct broker *b, struct kept *k, const struct answer *a)
     switch (k->kind) {
     case KEPT_EXCHANGE:
         probe_forget_exchange(b, slice_of(exchange_of(k)->name));
-        publisher_exchange_settled(b, exchange_of(k)->name);
         break;
     case KEPT_QUEUE:
         queue_check_whole(b, queue_of(k));
@@ -100,9 +99,7 @@ static void refuse(struct broker *b, struct kept *k, const struct answer *a)
     struct broker_reply reply = {.code = a->code, .text = a->text};
     kept_set(k, false, false);
     broker_defer_all(b, &k->waiters, &reply);
-    if (k->kind == KEPT_EXCHANGE) {
-        publisher_exchange_settled(b, exchange_of(k)->name);
-    } else if (k->kind == KEPT_QUEUE) {
+    if (k->kind == KEPT_QUEUE) {
         topology_refuse_bindings(b, queue_of(k), &reply);
     }
 }
@@ -140,9 +137,6 @@ static void on_refused(struct broker *b, struct kept *k, const struct answer *a)
         group_fall_back(b, binding_of(k)->group);
     } else if (k->has_stood && list_is_empty(&k->waiters)) {
         kept_break(b, k, TOPOLOGY_RETRY_MS);
-        if (k->kind == KEPT_EXCHANGE) {
-            publisher_exchange_settled(b, exchange_of(k)->name);
-        }
     } else {
         refuse(b, k, a);
     }
