@@ -1,0 +1,27 @@
+#include "amqp/storage.h"
+
+#include <stddef.h>
+
+static int keep(struct broker *b, const char *name, int64_t max_bytes, broker_done_fn done,
+                uint64_t cookie)
+{
+    const struct broker_queue queue = {
+        .name = name,
+        .is_durable = true,
+        .max_bytes = max_bytes,
+        .overflow = "reject-publish",
+    };
+    return broker_keep_queue(b, &queue, done, cookie);
+}
+
+int broker_keep_storage_queue(struct broker *b, const char *name, int64_t max_bytes,
+                              broker_done_fn done, uint64_t cookie)
+{
+    return keep(b, name, max_bytes, done, cookie);
+}
+
+int broker_keep_dead_queue(struct broker *b, const char *name, int64_t max_bytes,
+                           broker_done_fn done, uint64_t cookie)
+{
+    return keep(b, name, max_bytes, done, cookie);
+}
