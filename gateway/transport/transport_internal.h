@@ -34,6 +34,7 @@ struct transport {
     struct metrics *const *siblings;
     int n_siblings;
     struct lws_context *context;
+    bool is_stopped;
     struct lws_vhost *vhost;
     struct list reading;
     struct list answers; /* http.c: reads of history that are under way */

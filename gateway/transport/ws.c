@@ -433,10 +433,8 @@ int transport_adopt(struct transport *t, int fd, const char *address)
 
 void transport_stop(struct transport *t)
 {
-    if (t->context) {
-        lws_context_destroy(t->context);
-        t->context = NULL;
-    }
+    lws_context_destroy(t->context);
+    t->is_stopped = true;
 }
 
 void transport_free(struct transport *t)
@@ -444,7 +442,10 @@ void transport_free(struct transport *t)
     if (!t) {
         return;
     }
-    transport_stop(t);
+    /* On a loop of ours libwebsockets ends in two steps: the first closes its handles, the second, when the loop has closed them, frees. */
+    if (t->is_stopped) {
+        lws_context_destroy(t->context);
+    }
     free(t->protocols);
     free(t->mounts);
     free(t);
