@@ -41,6 +41,12 @@ static void end_command(struct stomp_scan *s, const uint8_t *bytes)
     stomp_scan_begin_field(s, STOMP_IN_NAME);
 }
 
+/* Of the field that was read. Most are ASCII, and that is known already. */
+static bool is_utf8(const struct stomp_scan *s, const uint8_t *bytes)
+{
+    return s->seen < 0x80 || stomp_is_utf8(bytes + s->start, s->write - s->start);
+}
+
 static enum stomp_error end_name(struct stomp_scan *s, const struct stomp_limits *limits,
                                  const uint8_t *bytes)
 {
@@ -51,7 +57,7 @@ static enum stomp_error end_name(struct stomp_scan *s, const struct stomp_limits
     if (s->n_headers == stomp_smaller(limits->headers, STOMP_MAX_HEADERS)) {
         return STOMP_ERR_TOO_MANY_HEADERS;
     }
-    if (!stomp_is_utf8(bytes + s->start, len)) {
+    if (!is_utf8(s, bytes)) {
         return STOMP_ERR_UTF8;
     }
     s->headers[s->n_headers].name = (struct stomp_span){s->start, len};
@@ -63,7 +69,7 @@ static enum stomp_error end_name(struct stomp_scan *s, const struct stomp_limits
 static enum stomp_error end_value(struct stomp_scan *s, const uint8_t *bytes)
 {
     struct stomp_span value = {s->start, s->write - s->start};
-    if (!stomp_is_utf8(bytes + value.at, value.len)) {
+    if (!is_utf8(s, bytes)) {
         return STOMP_ERR_UTF8;
     }
     if (s->version == STOMP_1_0 && s->command != STOMP_CONNECT && s->command != STOMP_CONNECTED) {
@@ -152,9 +158,12 @@ static void pass_plain(struct stomp_scan *s, uint8_t *bytes, size_t end, uint8_t
 {
     size_t from = s->pos;
     size_t to = from;
+    uint8_t seen = s->seen;
     while (to < end && (byte_classes[bytes[to]] & plain)) {
+        seen |= bytes[to];
         to++;
     }
+    s->seen = seen;
     if (s->write != from) {
         memmove(bytes + s->write, bytes + from, to - from);
     }

@@ -11,6 +11,7 @@ void stomp_scan_init(struct stomp_scan *s, enum stomp_version version)
     s->is_after_backslash = false;
     s->is_raw = true;
     s->has_length = false;
+    s->seen = 0;
     s->start = s->write = s->block = 0;
     s->pos = s->body = s->body_len = 0;
     s->command_text = (struct stomp_span){0, 0};

@@ -42,6 +42,7 @@ struct stomp_scan {
     bool is_after_backslash;
     bool is_raw;     /* no escapes in this frame */
     bool has_length; /* body_len is known before the body was seen */
+    uint8_t seen;    /* the field's bytes, or-ed: below 0x80 it is ASCII */
     uint32_t start;
     uint32_t write;
     uint32_t block; /* where the header block begins */
@@ -97,6 +98,7 @@ static inline struct slice stomp_scan_slice(const uint8_t *bytes, struct stomp_s
 static inline void stomp_scan_begin_field(struct stomp_scan *s, enum stomp_place place)
 {
     s->place = place;
+    s->seen = 0;
     s->start = s->write = (uint32_t)s->pos;
 }
 
