@@ -18,11 +18,11 @@
 static const char usage[] =
     "usage: stompgate [--config FILE]\n"
     "\n"
-    "  --config FILE        read this TOML file; without it every key has its default\n"
-    "  --check-config FILE  say what is wrong with the file, and end: 0 nothing, 1 something\n"
-    "  --print-keys         list every key: type, default, range, unit\n"
-    "  --version            print the version\n"
-    "  --help               print this\n";
+    "  --config FILE    read this TOML file; without it every key has its default\n"
+    "  --check-config   say what is wrong with the file, and end: 0 nothing, 1 something\n"
+    "  --help-config    list every key: type, default, range, unit\n"
+    "  --version        print the version\n"
+    "  --help           print this\n";
 
 static int check_config(const char *path)
 {
@@ -40,18 +40,20 @@ static int check_config(const char *path)
 static const char *read_arguments(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"check-config", required_argument, NULL, 'k'},
-        {"print-keys", no_argument, NULL, 'p'},   {"version", no_argument, NULL, 'v'},
+        {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
+        {"help-config", no_argument, NULL, 'p'},  {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     const char *path = NULL;
+    bool is_check = false;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (o) {
         case 'c':
             path = optarg;
             break;
         case 'k':
-            exit(check_config(optarg));
+            is_check = true;
+            break;
         case 'p':
             config_print_keys();
             exit(0);
@@ -69,6 +71,9 @@ static const char *read_arguments(int argc, char **argv)
     if (optind < argc) {
         fprintf(stderr, "stompgate: what is \"%s\"?\n%s", argv[optind], usage);
         exit(2);
+    }
+    if (is_check) {
+        exit(check_config(path));
     }
     return path;
 }
