@@ -159,17 +159,17 @@ static void run(struct broker *b, struct deferred *d)
  * loop here. */
 void broker_run_deferred(struct broker *b)
 {
-    if (list_is_empty(&b->deferred)) {
-        return;
+    struct list now;
+    list_init(&now);
+    while (!list_is_empty(&b->deferred)) {
+        struct list *first = b->deferred.next;
+        list_remove(first);
+        list_push(&now, first);
     }
-    struct list end;
-    list_push(&b->deferred, (list_init(&end), &end));
-    while (b->deferred.next != &end) {
-        struct deferred *d = LIST_OWNER(b->deferred.next, struct deferred, node);
-        list_remove(&d->node);
-        run(b, d);
+    for (struct list *n = now.next; n != &now; n = now.next) {
+        list_remove(n);
+        run(b, LIST_OWNER(n, struct deferred, node));
     }
-    list_remove(&end);
 }
 
 void broker_set_state(struct broker *b, enum broker_state state)
@@ -450,8 +450,10 @@ void broker_free(struct broker *b)
     topology_free(b);
     probe_free(b);
     watch_free(b);
-    while (!list_is_empty(&b->deferred)) {
-        deferred_free(LIST_OWNER(b->deferred.next, struct deferred, node));
+    for (struct list *n = b->deferred.next; n != &b->deferred;) {
+        struct deferred *d = LIST_OWNER(n, struct deferred, node);
+        n = n->next;
+        deferred_free(d);
     }
     for (unsigned i = 0; i < CH_N; i++) {
         channel_fini(&b->channels[i]);

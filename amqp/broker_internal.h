@@ -151,9 +151,9 @@ struct conn {
     unsigned failures; /* in a row */
 };
 
-#define CONN_IN_BYTES (256u * 1024)
-#define CONN_OUT_HIGH (1024u * 1024)     /* publishes wait in their list over this */
-#define CONN_OUT_MAX (96u * 1024 * 1024) /* the broker takes nothing any more: give up */
+#define CONN_IN_BYTES ((size_t)256 * 1024)
+#define CONN_OUT_HIGH ((size_t)1024 * 1024)     /* publishes wait in their list over this */
+#define CONN_OUT_MAX ((size_t)96 * 1024 * 1024) /* the broker takes nothing any more: give up */
 #define CONN_HANDSHAKE_MS 10000
 
 void conn_try(struct broker *b);
@@ -443,7 +443,7 @@ void consumer_on_cancel(struct broker *b, struct slice tag);
 void consumer_on_cancelled(struct broker *b, struct slice tag);
 void consumer_on_delivery(struct broker *b, const struct content *c, struct slice body);
 
-#define CONSUMER_BODY_MAX (64u * 1024 * 1024)
+#define CONSUMER_BODY_MAX ((size_t)64 * 1024 * 1024)
 
 /* ---- Publisher (publisher.c) ---- */
 

@@ -314,8 +314,10 @@ int broker_consume(struct broker *b, const struct broker_consume *consume)
 
 void consumer_free(struct broker *b)
 {
-    while (!list_is_empty(&b->consumers)) {
-        drop(b, LIST_OWNER(b->consumers.next, struct consumer, node));
+    for (struct list *n = b->consumers.next; n != &b->consumers;) {
+        struct consumer *c = LIST_OWNER(n, struct consumer, node);
+        n = n->next;
+        drop(b, c);
     }
     map_fini(&b->consumer_tags);
 }

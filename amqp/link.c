@@ -164,7 +164,7 @@ static int split(struct link *l, const char *host_port)
         return -1;
     }
     memcpy(l->host, host_port, len);
-    strcpy(l->port, colon + 1);
+    memcpy(l->port, colon + 1, strlen(colon + 1) + 1);
     return 0;
 }
 

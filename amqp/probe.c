@@ -264,8 +264,9 @@ void probe_stop(struct broker *b, const struct broker_reply *reply)
 void probe_free(struct broker *b)
 {
     probe_reset(b);
-    while (!list_is_empty(&b->probe_asks)) {
-        struct probe *p = LIST_OWNER(b->probe_asks.next, struct probe, node);
+    for (struct list *n = b->probe_asks.next; n != &b->probe_asks;) {
+        struct probe *p = LIST_OWNER(n, struct probe, node);
+        n = n->next;
         while (!list_is_empty(&p->waiters)) {
             deferred_free(LIST_OWNER(p->waiters.next, struct deferred, node));
         }

@@ -247,10 +247,19 @@ void publisher_on_return(struct broker *b, unsigned number, const struct content
 
 /* ---- Out ---- */
 
+static struct publication *shift(struct pub_channel *pc)
+{
+    struct list *first = pc->unsent.next;
+    if (first == &pc->unsent) {
+        return NULL;
+    }
+    list_remove(first);
+    return LIST_OWNER(first, struct publication, node);
+}
+
 static void send_one(struct broker *b, struct pub_channel *pc, struct publication *p)
 {
     struct conn *c = &b->conn;
-    list_remove(&p->node);
     if (p->head_len - p->method_len > c->frame_max) {
         /* It was accepted under a larger frame_max, and this is another broker node. */
         forget_suspect(pc);
@@ -281,7 +290,7 @@ static void pump(struct broker *b, struct pub_channel *pc)
         if (pc->suspects > 0 && pc->sent.n > 0) {
             return;
         }
-        send_one(b, pc, LIST_OWNER(pc->unsent.next, struct publication, node));
+        send_one(b, pc, shift(pc));
     }
 }
 
@@ -448,8 +457,7 @@ void publisher_check_waiting(struct broker *b)
 
 static void refuse_first(struct broker *b, struct pub_channel *pc, uint16_t code, const char *text)
 {
-    struct publication *p = LIST_OWNER(pc->unsent.next, struct publication, node);
-    list_remove(&p->node);
+    struct publication *p = shift(pc);
     forget_suspect(pc);
     settle(b, p, BROKER_REFUSED, code, text);
 }
@@ -504,9 +512,7 @@ void publisher_stop(struct broker *b)
     for (unsigned i = 0; i < 2; i++) {
         struct pub_channel *pc = &b->publisher.channels[i];
         take_back(pc);
-        while (!list_is_empty(&pc->unsent)) {
-            struct publication *p = LIST_OWNER(pc->unsent.next, struct publication, node);
-            list_remove(&p->node);
+        for (struct publication *p = shift(pc); p; p = shift(pc)) {
             settle(b, p, BROKER_UNKNOWN, 320, "the gateway stops");
         }
     }
@@ -517,9 +523,9 @@ void publisher_free(struct broker *b)
     for (unsigned i = 0; i < 2; i++) {
         struct pub_channel *pc = &b->publisher.channels[i];
         take_back(pc);
-        while (!list_is_empty(&pc->unsent)) {
-            struct publication *p = LIST_OWNER(pc->unsent.next, struct publication, node);
-            list_remove(&p->node);
+        for (struct list *n = pc->unsent.next; n != &pc->unsent;) {
+            struct publication *p = LIST_OWNER(n, struct publication, node);
+            n = n->next;
             free(p);
         }
         confirm_fini(&pc->sent);
