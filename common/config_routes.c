@@ -113,6 +113,21 @@ static void check_route(struct config_reader *r, size_t i, const struct config_r
     }
 }
 
+/* Rights and storage go by (exchange, routing key): two prefixes for one exchange would be two
+ * answers to one question. */
+static void check_exchange(struct config_reader *r, size_t i, const struct config *c,
+                           const struct config_route *route)
+{
+    for (size_t j = 0; j < c->n_routes; j++) {
+        const struct config_route *other = &c->routes[j];
+        if (other != route && route->exchange[0] && strcmp(other->exchange, route->exchange) == 0) {
+            complain_route(
+                r, i, "exchange",
+                "another route has the same exchange, and an exchange belongs to one route");
+        }
+    }
+}
+
 static void read_route(struct config_reader *r, struct config *c, const json_t *list, size_t i)
 {
     char where[64];
@@ -141,6 +156,7 @@ static void read_route(struct config_reader *r, struct config *c, const json_t *
         }
     }
     check_route(r, i, route);
+    check_exchange(r, i, c, route);
 }
 
 void config_routes_read(struct config_reader *r, struct config *c, const json_t *list)

@@ -554,6 +554,10 @@ static void test_bad_routes(void **state)
            ":2:10: route[0].prefix: must not hold a space, *, # or an empty part\n");
     expect("[[route]]\nprefix = '/a/'\n[[route]]\nprefix = '/a/'\n",
            ":4:10: route[1].prefix: another route has the same prefix\n");
+    expect("[[route]]\nprefix = '/a/'\nexchange = 'amq.topic'\n",
+           ":3:12: route[0].exchange: another route has the same exchange, and an exchange belongs "
+           "to one "
+           "route\n");
     expect("[[route]]\nprefix = '/a/'\ntype = 'any'\ndeclare = true\nstore = true\n",
            ":4:11: route[0].declare: an exchange of type \"any\" cannot be declared; say topic or "
            "fanout\n"
