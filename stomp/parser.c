@@ -143,6 +143,7 @@ static enum stomp_result feed_more(struct stomp_parser *p, const uint8_t *bytes,
     enum stomp_result result = STOMP_MORE;
     while (result == STOMP_MORE && *used < len) {
         size_t n = piece_len(&p->partial->scan, bytes + *used, len - *used);
+        assert(n > 0); /* or the loop would not end */
         if (partial_reserve(p, n) < 0) {
             p->partial->scan.error = STOMP_ERR_MEMORY;
             result = STOMP_BAD;

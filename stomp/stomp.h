@@ -15,7 +15,7 @@
 /* Hard bounds: a larger number in the limits counts as these. */
 #define STOMP_MAX_HEADERS 64
 #define STOMP_MAX_NAME_BYTES 255
-#define STOMP_MAX_BLOCK_BYTES (1024 * 1024)
+#define STOMP_MAX_BLOCK_BYTES ((size_t)1024 * 1024)
 #define STOMP_MAX_COMMAND_BYTES 32
 
 enum stomp_version { STOMP_1_0, STOMP_1_1, STOMP_1_2 };
