@@ -1,4 +1,5 @@
-/* Names of AMQP 0-9-1 reply codes ("Constants" of the specification), as RabbitMQ's STOMP plugin writes them in ERROR frames. */
+/* Names of AMQP 0-9-1 reply codes ("Constants" of the specification), as RabbitMQ's STOMP plugin
+ * writes them in ERROR frames. */
 #pragma once
 
 #include <stdint.h>

@@ -19,12 +19,12 @@ struct client {
     const struct transport_functions *functions;
     void *connection; /* NULL when it has ended */
     struct outq outq;
-    struct wheel_timer timer;  /* the nearest of the session's deadline, the stall and the linger */
-    uint64_t stalled_ms;       /* since when nothing went out although something waits; 0: it flows */
-    uint64_t cut_ms;           /* closing: cut at this time; 0: not closing */
-    struct list doomed;        /* in reactor->doomed */
-    struct list waiting;       /* in reactor->waiting */
-    struct list dead;          /* in reactor->dead */
+    struct wheel_timer timer; /* the nearest of the session's deadline, the stall and the linger */
+    uint64_t stalled_ms; /* since when nothing went out although something waits; 0: it flows */
+    uint64_t cut_ms;     /* closing: cut at this time; 0: not closing */
+    struct list doomed;  /* in reactor->doomed */
+    struct list waiting; /* in reactor->waiting */
+    struct list dead;    /* in reactor->dead */
     enum close_reason reason;
     enum session_event_type doom; /* what to tell the session when it is closed as doomed */
     bool is_told;                 /* that the server goes down */
@@ -35,7 +35,8 @@ struct client {
 
 static uint64_t stall_deadline(const struct client *c)
 {
-    return c->stalled_ms ? c->stalled_ms + (uint64_t)c->reactor->config->limits.write_stall_ms : UINT64_MAX;
+    return c->stalled_ms ? c->stalled_ms + (uint64_t)c->reactor->config->limits.write_stall_ms
+                         : UINT64_MAX;
 }
 
 static uint64_t next_deadline(const struct client *c)
@@ -107,7 +108,8 @@ static void host_send(void *host, const char *bytes, size_t len)
         return;
     }
     enum config_ws_frame frame = c->reactor->config->gateway.ws_frame;
-    bool is_text = frame == CONFIG_FRAME_AUTO ? stomp_is_utf8(bytes, len) : frame == CONFIG_FRAME_TEXT;
+    bool is_text =
+        frame == CONFIG_FRAME_AUTO ? stomp_is_utf8(bytes, len) : frame == CONFIG_FRAME_TEXT;
     struct message *m = message_new(len, is_text || len == 1); /* a heart-beat is always text */
     if (m) {
         memcpy(message_payload(m), bytes, len);
@@ -130,7 +132,8 @@ struct login {
 
 static bool is_let_in(enum auth_verdict verdict, struct session_problem *problem)
 {
-    *problem = (struct session_problem){.reason = verdict == AUTH_FAILED ? CLOSE_INTERNAL : CLOSE_LOGIN};
+    *problem =
+        (struct session_problem){.reason = verdict == AUTH_FAILED ? CLOSE_INTERNAL : CLOSE_LOGIN};
     return verdict == AUTH_OK || verdict == AUTH_ANONYMOUS;
 }
 
@@ -155,7 +158,8 @@ static void login_checked(uv_work_t *work, int status)
     free(l);
 }
 
-static enum session_verdict login_slowly(struct client *c, struct slice login, struct slice passcode)
+static enum session_verdict login_slowly(struct client *c, struct slice login,
+                                         struct slice passcode)
 {
     struct login *l = calloc(1, sizeof *l + login.len + passcode.len);
     if (!l) {
@@ -188,10 +192,12 @@ static enum session_verdict host_login(void *host, struct slice login, struct sl
     if (login.ptr && auth_is_slow(c->reactor->config, login)) {
         return login_slowly(c, login, passcode);
     }
-    return is_let_in(auth_check(c->reactor->config, login, passcode), problem) ? SESSION_DONE : SESSION_REFUSED;
+    return is_let_in(auth_check(c->reactor->config, login, passcode), problem) ? SESSION_DONE
+                                                                               : SESSION_REFUSED;
 }
 
-static enum session_verdict host_publish(void *host, const struct session_send *send, struct session_problem *problem)
+static enum session_verdict host_publish(void *host, const struct session_send *send,
+                                         struct session_problem *problem)
 {
     struct client *c = host;
     struct reactor *r = c->reactor;
@@ -206,7 +212,8 @@ static enum session_verdict host_publish(void *host, const struct session_send *
 }
 
 static enum session_verdict host_subscribe(void *host, struct session_subscription *subscription,
-                                           const struct destination *destination, struct session_problem *problem)
+                                           const struct destination *destination,
+                                           struct session_problem *problem)
 {
     struct client *c = host;
     struct subscriber *s = calloc(1, sizeof *s);
@@ -278,9 +285,11 @@ static const struct session_host session_host = {
 
 /* ---- What the live side tells ---- */
 
-static void live_subscribed(void *owner, struct subscriber *s, const struct session_problem *problem)
+static void live_subscribed(void *owner, struct subscriber *s,
+                            const struct session_problem *problem)
 {
-    struct session_event event = {.type = SESSION_SUBSCRIBED, .now_ms = ((struct client *)owner)->reactor->now_ms};
+    struct session_event event = {.type = SESSION_SUBSCRIBED,
+                                  .now_ms = ((struct client *)owner)->reactor->now_ms};
     event.answer.handle = s->handle;
     event.answer.is_ok = problem == NULL;
     event.answer.problem = problem;
@@ -311,8 +320,8 @@ const struct live_host client_live_host = {
 
 /* ---- What the transport tells ---- */
 
-struct client *client_new(struct reactor *r, const struct transport_functions *functions, void *connection,
-                          const char *address)
+struct client *client_new(struct reactor *r, const struct transport_functions *functions,
+                          void *connection, const char *address)
 {
     char name[sizeof r->name + 20];
     int len = snprintf(name, sizeof name, "%s-%llx", r->name, (unsigned long long)++r->last_client);
@@ -371,7 +380,8 @@ void client_gone(struct client *c)
     c->connection = NULL;
     metrics_add(&r->metrics, METRIC_SESSIONS, -1);
     metrics_closed(&r->metrics, reason);
-    log_info(c->name, "session.closed", "reason=%s user=%s", close_reason_str(reason), session_user(c->session));
+    log_info(c->name, "session.closed", "reason=%s user=%s", close_reason_str(reason),
+             session_user(c->session));
     map_take(&r->clients, &c->id, sizeof c->id);
     list_push(&r->dead, &c->dead);
 }

@@ -1,5 +1,6 @@
-/* One connected client: its session, its out queue, its deadlines; the host of the session (session.h) and the owner of its subscribers.
- * Between a transport, which knows sockets and no STOMP, and the reactor's live and publish sides. Belongs to one loop thread.
+/* One connected client: its session, its out queue, its deadlines; the host of the session
+ * (session.h) and the owner of its subscribers. Between a transport, which knows sockets and no
+ * STOMP, and the reactor's live and publish sides. Belongs to one loop thread.
  */
 #pragma once
 
@@ -13,15 +14,18 @@
 struct client;
 struct reactor;
 
-/* What a transport does for one connection of its own. None of these may call back into the client. */
+/* What a transport does for one connection of its own. None of these may call back into the client.
+ */
 struct transport_functions {
-    /* Write what is in client_outq(), as far as it goes without waiting, and tell client_wrote() what went. */
+    /* Write what is in client_outq(), as far as it goes without waiting, and tell client_wrote()
+     * what went. */
     void (*flush)(void *connection);
 
     /* Read no more until true; takes effect at the end of the loop turn. */
     void (*read)(void *connection, bool wanted);
 
-    /* When the out queue is empty: close with this code and reason (at most 123 bytes, borrowed). */
+    /* When the out queue is empty: close with this code and reason (at most 123 bytes, borrowed).
+     */
     void (*close)(void *connection, int code, const char *reason);
 
     /* End it now, whatever is unsent. */
@@ -29,8 +33,8 @@ struct transport_functions {
 };
 
 /* NULL when out of memory. `address` is the peer's, for the log (copied). */
-struct client *client_new(struct reactor *r, const struct transport_functions *functions, void *connection,
-                          const char *address);
+struct client *client_new(struct reactor *r, const struct transport_functions *functions,
+                          void *connection, const char *address);
 
 /* Bytes from the peer; modified in place. */
 void client_received(struct client *c, uint8_t *bytes, size_t len);
@@ -38,15 +42,18 @@ void client_received(struct client *c, uint8_t *bytes, size_t len);
 /* The peer answered a ping of the transport. */
 void client_alive(struct client *c);
 
-/* What the peer sent cannot be taken: ERROR is not owed (the transport's own protocol was broken), the session ends with this reason. */
+/* What the peer sent cannot be taken: ERROR is not owed (the transport's own protocol was broken),
+ * the session ends with this reason. */
 void client_refuse(struct client *c, enum close_reason reason, const char *text);
 
-/* The connection has ended, for whatever reason; `connection` is not used any more. The client is freed at the end of the turn. */
+/* The connection has ended, for whatever reason; `connection` is not used any more. The client is
+ * freed at the end of the turn. */
 void client_gone(struct client *c);
 
 struct outq *client_outq(struct client *c);
 
-/* The transport gave `n` messages of the queue to the socket, or to its own buffer: they are popped. */
+/* The transport gave `n` messages of the queue to the socket, or to its own buffer: they are
+ * popped. */
 void client_wrote(struct client *c, uint32_t n, size_t bytes);
 
 /* ---- For the reactor ---- */

@@ -1,5 +1,6 @@
-/* stompgate, the gateway. Start: configuration, reactors (loops, AMQP connections, libwebsockets contexts), sockets, threads. Stop, on
- * SIGTERM or SIGINT: each reactor drains and ends its own loop; then the threads are joined. A second signal ends at once. */
+/* stompgate, the gateway. Start: configuration, reactors (loops, AMQP connections, libwebsockets
+ * contexts), sockets, threads. Stop, on SIGTERM or SIGINT: each reactor drains and ends its own
+ * loop; then the threads are joined. A second signal ends at once. */
 #include "common/config.h"
 #include "common/log.h"
 #include "gateway/reactor.h"
@@ -89,7 +90,8 @@ static void set_descriptor_limit(int wanted)
     }
 }
 
-static int make_reactors(const struct config *c, struct reactor **reactors, struct metrics **metrics)
+static int make_reactors(const struct config *c, struct reactor **reactors,
+                         struct metrics **metrics)
 {
     int port = c->gateway.port;
     for (int i = 0; i < c->gateway.threads; i++) {
@@ -98,8 +100,8 @@ static int make_reactors(const struct config *c, struct reactor **reactors, stru
             return -1;
         }
     }
-    log_info(c->gateway.name, "listener.open", "address=%s port=%d path=%s threads=%d", c->gateway.bind, port,
-             c->gateway.path, c->gateway.threads);
+    log_info(c->gateway.name, "listener.open", "address=%s port=%d path=%s threads=%d",
+             c->gateway.bind, port, c->gateway.path, c->gateway.threads);
     return 0;
 }
 
@@ -137,8 +139,10 @@ int main(int argc, char **argv)
     char *errors = NULL;
     struct config *c = config_load(path, &errors);
     enum log_level level;
-    if (!c || c->gateway.threads > MAX_REACTORS || log_level_parse(c->gateway.log_level, &level) != 0) {
-        fputs(errors ? errors : "stompgate: gateway.threads or gateway.log_level is out of range\n", stderr);
+    if (!c || c->gateway.threads > MAX_REACTORS ||
+        log_level_parse(c->gateway.log_level, &level) != 0) {
+        fputs(errors ? errors : "stompgate: gateway.threads or gateway.log_level is out of range\n",
+              stderr);
         return 1;
     }
     log_set_level(level);

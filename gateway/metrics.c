@@ -17,32 +17,46 @@ static const struct {
     [METRIC_SESSIONS] = {"sessions", "gauge", "WebSockets that are open."},
     [METRIC_SUBSCRIPTIONS] = {"subscriptions", "gauge", "Subscriptions that are open."},
     [METRIC_ACCEPTED] = {"accepted_total", "counter", "Sockets accepted."},
-    [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "counter", "Times that accepting paused: no file descriptor left."},
-    [METRIC_ACCEPT_REFUSED] = {"accept_refused_total", "counter", "Sockets closed at once over a limit on connections."},
-    [METRIC_HANDSHAKE_REFUSED] = {"handshake_refused_total", "counter", "WebSocket handshakes refused."},
+    [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "counter",
+                              "Times that accepting paused: no file descriptor left."},
+    [METRIC_ACCEPT_REFUSED] = {"accept_refused_total", "counter",
+                               "Sockets closed at once over a limit on connections."},
+    [METRIC_HANDSHAKE_REFUSED] = {"handshake_refused_total", "counter",
+                                  "WebSocket handshakes refused."},
     [METRIC_BYTES_IN] = {"received_bytes_total", "counter", "Payload bytes received from clients."},
     [METRIC_BYTES_OUT] = {"sent_bytes_total", "counter", "Bytes sent to clients."},
     [METRIC_FLUSHES] = {"flushes_total", "counter", "Writes to client sockets."},
     [METRIC_SENDS] = {"sends_total", "counter", "SEND frames handed to the broker."},
     [METRIC_MESSAGES] = {"messages_total", "counter", "MESSAGE frames queued to clients."},
-    [METRIC_MESSAGES_DROPPED] = {"messages_dropped_total", "counter", "MESSAGE frames dropped for slow clients."},
+    [METRIC_MESSAGES_DROPPED] = {"messages_dropped_total", "counter",
+                                 "MESSAGE frames dropped for slow clients."},
     [METRIC_DELIVERIES] = {"deliveries_total", "counter", "Messages delivered by the broker."},
-    [METRIC_DELIVERIES_UNHEARD] = {"deliveries_unheard_total", "counter", "Deliveries that nobody here listens to."},
+    [METRIC_DELIVERIES_UNHEARD] = {"deliveries_unheard_total", "counter",
+                                   "Deliveries that nobody here listens to."},
     [METRIC_ROOMS] = {"rooms", "gauge", "Destinations with a binding."},
     [METRIC_LIVE_QUEUES] = {"live_queues", "gauge", "Live queues at the broker."},
     [METRIC_GAPS] = {"gaps_total", "counter", "Times that a live queue may have missed messages."},
-    [METRIC_FILLED] = {"gap_filled_messages_total", "counter", "Messages given from the database after a gap."},
-    [METRIC_RESTORED] = {"topology_restored_total", "counter", "Things of ours found deleted and put back."},
-    [METRIC_BROKER_UP] = {"broker_up", "gauge", "1 when the broker is connected and everything stands."},
+    [METRIC_FILLED] = {"gap_filled_messages_total", "counter",
+                       "Messages given from the database after a gap."},
+    [METRIC_RESTORED] = {"topology_restored_total", "counter",
+                         "Things of ours found deleted and put back."},
+    [METRIC_BROKER_UP] = {"broker_up", "gauge",
+                          "1 when the broker is connected and everything stands."},
     [METRIC_BROKER_BLOCKED] = {"broker_blocked", "gauge", "1 while the broker blocks publishers."},
-    [METRIC_BROKER_CONNECTS] = {"broker_connects_total", "counter", "Connections made to the broker."},
-    [METRIC_BROKER_CHANNEL_ERRORS] = {"broker_channel_errors_total", "counter", "Channels closed by the broker."},
+    [METRIC_BROKER_CONNECTS] = {"broker_connects_total", "counter",
+                                "Connections made to the broker."},
+    [METRIC_BROKER_CHANNEL_ERRORS] = {"broker_channel_errors_total", "counter",
+                                      "Channels closed by the broker."},
     [METRIC_PUBLISH_CONFIRMED] = {"publish_confirmed_total", "counter", "Publishes confirmed."},
     [METRIC_PUBLISH_NACKED] = {"publish_nacked_total", "counter", "Publishes refused by a queue."},
-    [METRIC_PUBLISH_RETURNED] = {"publish_returned_total", "counter", "Mandatory publishes that no queue took."},
-    [METRIC_PUBLISH_REFUSED] = {"publish_refused_total", "counter", "Publishes that the broker closed a channel over."},
-    [METRIC_PUBLISH_REPUBLISHED] = {"publish_republished_total", "counter", "Publishes sent again after a loss."},
-    [METRIC_PUBLISH_UNCONFIRMED] = {"publish_unconfirmed", "gauge", "Publishes waiting for their confirm."},
+    [METRIC_PUBLISH_RETURNED] = {"publish_returned_total", "counter",
+                                 "Mandatory publishes that no queue took."},
+    [METRIC_PUBLISH_REFUSED] = {"publish_refused_total", "counter",
+                                "Publishes that the broker closed a channel over."},
+    [METRIC_PUBLISH_REPUBLISHED] = {"publish_republished_total", "counter",
+                                    "Publishes sent again after a loss."},
+    [METRIC_PUBLISH_UNCONFIRMED] = {"publish_unconfirmed", "gauge",
+                                    "Publishes waiting for their confirm."},
     [METRIC_HISTORY_READS] = {"history_reads_total", "counter", "Reads of history."},
     [METRIC_HISTORY_FAILED] = {"history_failed_total", "counter", "Reads of history that failed."},
 };
@@ -59,11 +73,12 @@ __attribute__((format(printf, 2, 3))) static int add(struct buf *b, const char *
 
 static int add_metric(struct buf *b, struct metrics *const *all, size_t n, enum metric which)
 {
-    int failed = add(b, "# HELP stompgate_%s %s\n# TYPE stompgate_%s %s\n", table[which].name, table[which].help,
-                     table[which].name, table[which].type);
+    int failed = add(b, "# HELP stompgate_%s %s\n# TYPE stompgate_%s %s\n", table[which].name,
+                     table[which].help, table[which].name, table[which].type);
     for (size_t i = 0; i < n; i++) {
-        failed |= add(b, "stompgate_%s{reactor=\"%s\"} %llu\n", table[which].name, all[i]->reactor,
-                      (unsigned long long)atomic_load_explicit(&all[i]->values[which], memory_order_relaxed));
+        failed |= add(
+            b, "stompgate_%s{reactor=\"%s\"} %llu\n", table[which].name, all[i]->reactor,
+            (unsigned long long)atomic_load_explicit(&all[i]->values[which], memory_order_relaxed));
     }
     return failed;
 }
@@ -74,9 +89,10 @@ static int add_closed(struct buf *b, struct metrics *const *all, size_t n)
                         "# TYPE stompgate_closed_total counter\n");
     for (size_t i = 0; i < n; i++) {
         for (int reason = CLOSE_NONE + 1; reason < CLOSE_REASON_COUNT; reason++) {
-            failed |= add(b, "stompgate_closed_total{reactor=\"%s\",reason=\"%s\"} %llu\n", all[i]->reactor,
-                          close_reason_str((enum close_reason)reason),
-                          (unsigned long long)atomic_load_explicit(&all[i]->closed[reason], memory_order_relaxed));
+            failed |= add(b, "stompgate_closed_total{reactor=\"%s\",reason=\"%s\"} %llu\n",
+                          all[i]->reactor, close_reason_str((enum close_reason)reason),
+                          (unsigned long long)atomic_load_explicit(&all[i]->closed[reason],
+                                                                   memory_order_relaxed));
         }
     }
     return failed;
@@ -91,8 +107,9 @@ char *metrics_text(struct metrics *const *all, size_t n)
         failed |= add_metric(&b, all, n, (enum metric)which);
     }
     failed |= add_closed(&b, all, n);
-    failed |= add(&b, "# HELP stompgate_log_dropped_total Log lines dropped.\n"
-                      "# TYPE stompgate_log_dropped_total counter\nstompgate_log_dropped_total %llu\n",
+    failed |= add(&b,
+                  "# HELP stompgate_log_dropped_total Log lines dropped.\n"
+                  "# TYPE stompgate_log_dropped_total counter\nstompgate_log_dropped_total %llu\n",
                   (unsigned long long)log_dropped());
     failed |= buf_append(&b, "", 1);
     char *text = failed ? NULL : strdup((const char *)buf_data(&b));

@@ -10,15 +10,17 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define EXCHANGES_MAX 10000   /* named by clients and remembered at a time */
-#define MISSING_FOR_MS 1000   /* a missing one is asked for again after this */
-#define KNOWN_FOR_MS 5000     /* one that we may not declare is looked for again after this */
-#define IDLE_FOR_MS 60000     /* one that we declared and nobody sent to is forgotten, and deleted if nothing is bound to it */
+#define EXCHANGES_MAX 10000 /* named by clients and remembered at a time */
+#define MISSING_FOR_MS 1000 /* a missing one is asked for again after this */
+#define KNOWN_FOR_MS 5000   /* one that we may not declare is looked for again after this */
+#define IDLE_FOR_MS                                                                                \
+    60000 /* one that we declared and nobody sent to is forgotten, and deleted if nothing is bound \
+             to it */
 
 enum exchange_state {
-    EXCHANGE_ASKED,   /* an answer is on its way */
-    EXCHANGE_STANDS,  /* until due_ms, or for as long as it is used where we declared it */
-    EXCHANGE_MISSING  /* code and text say why; until due_ms */
+    EXCHANGE_ASKED,  /* an answer is on its way */
+    EXCHANGE_STANDS, /* until due_ms, or for as long as it is used where we declared it */
+    EXCHANGE_MISSING /* code and text say why; until due_ms */
 };
 
 /* An exchange that a client named. */
@@ -118,8 +120,8 @@ static void exchange_done(void *owner, uint64_t cookie, const struct broker_repl
     }
 }
 
-static int keep_exchange(struct publish *p, const struct config_route *route, const char *name, broker_done_fn done,
-                         uint64_t cookie)
+static int keep_exchange(struct publish *p, const struct config_route *route, const char *name,
+                         broker_done_fn done, uint64_t cookie)
 {
     struct broker_exchange e = {
         .name = name,
@@ -132,8 +134,8 @@ static int keep_exchange(struct publish *p, const struct config_route *route, co
     return 0;
 }
 
-static int bind_storage(struct publish *p, const struct config_route *route, const char *exchange, broker_done_fn done,
-                        uint64_t cookie)
+static int bind_storage(struct publish *p, const struct config_route *route, const char *exchange,
+                        broker_done_fn done, uint64_t cookie)
 {
     struct slice key = route->type == CONFIG_FANOUT ? SLICE_LITERAL("") : SLICE_LITERAL("#");
     return broker_bind(p->broker, p->options.config->store.queue, exchange, key, done, cookie);
@@ -173,7 +175,8 @@ static enum session_verdict exchange_check(struct publish *p, const struct desti
     }
     if (!x) {
         *problem = (struct session_problem){.reason = CLOSE_LIMIT, .message = "too many exchanges"};
-        snprintf(problem->text, sizeof problem->text, "Too many exchanges are in use; try again later.\n");
+        snprintf(problem->text, sizeof problem->text,
+                 "Too many exchanges are in use; try again later.\n");
         return SESSION_REFUSED;
     }
     x->used_ms = now;
@@ -215,8 +218,8 @@ static bool on_missing(void *owner, struct slice exchange)
 
 /* ---- Publishing ---- */
 
-enum session_verdict publish_send(struct publish *p, const struct session_send *send, uint64_t session,
-                                  struct session_problem *problem)
+enum session_verdict publish_send(struct publish *p, const struct session_send *send,
+                                  uint64_t session, struct session_problem *problem)
 {
     const struct destination *d = send->destination;
     if (d->is_client_named) {
@@ -247,7 +250,8 @@ enum session_verdict publish_send(struct publish *p, const struct session_send *
         break;
     }
     *problem = (struct session_problem){.reason = CLOSE_TOO_BIG, .message = "Headers too large"};
-    snprintf(problem->text, sizeof problem->text, "The headers of this SEND do not fit into an AMQP frame.\n");
+    snprintf(problem->text, sizeof problem->text,
+             "The headers of this SEND do not fit into an AMQP frame.\n");
     return SESSION_REFUSED;
 }
 
@@ -278,7 +282,8 @@ static void on_restored(void *owner, const char *kind, const char *name)
     log_warn(p->options.name, "topology.restored", "kind=%s name=%s side=publish", kind, name);
 }
 
-/* What a fixed thing's declaration was refused for is a mistake of the configuration or of an administrator. */
+/* What a fixed thing's declaration was refused for is a mistake of the configuration or of an
+ * administrator. */
 static void fixed_done(void *owner, uint64_t cookie, const struct broker_reply *reply)
 {
     struct publish *p = owner;
@@ -290,7 +295,8 @@ static void fixed_done(void *owner, uint64_t cookie, const struct broker_reply *
     }
 }
 
-/* The exchanges of the configuration, the storage queue and its bindings: they stand before the first publish. */
+/* The exchanges of the configuration, the storage queue and its bindings: they stand before the
+ * first publish. */
 static int keep_fixed(struct publish *p)
 {
     const struct config *c = p->options.config;
@@ -298,8 +304,8 @@ static int keep_fixed(struct publish *p)
     for (size_t i = 0; i < c->n_routes; i++) {
         stores = stores || c->routes[i].store;
     }
-    if (stores && broker_keep_storage_queue(p->broker, c->store.queue, c->store.queue_max_bytes, fixed_done,
-                                            c->n_routes) != 0) {
+    if (stores && broker_keep_storage_queue(p->broker, c->store.queue, c->store.queue_max_bytes,
+                                            fixed_done, c->n_routes) != 0) {
         return -1;
     }
     for (size_t i = 0; i < c->n_routes; i++) {

@@ -1,5 +1,5 @@
-/* The publishing side of a reactor: its AMQP connection "publish", the exchanges that SENDs go to, and the storage queue that they are
- * bound to. Design sections 4, 6, 9.
+/* The publishing side of a reactor: its AMQP connection "publish", the exchanges that SENDs go to,
+ * and the storage queue that they are bound to. Design sections 4, 6, 9.
  *
  * Belongs to one loop thread. Callbacks run from the loop, never from inside a call to publish_*.
  */
@@ -43,10 +43,11 @@ void publish_start(struct publish *p);
 void publish_stop(struct publish *p, void (*stopped)(void *reactor));
 void publish_free(struct publish *p);
 
-/* Gives the message its id and hands it to the broker. `session` comes back in settled. SESSION_WAIT: no room, or the exchange is being
- * declared or looked for; host.room says when to try again. SESSION_REFUSED: *problem. */
-enum session_verdict publish_send(struct publish *p, const struct session_send *send, uint64_t session,
-                                  struct session_problem *problem);
+/* Gives the message its id and hands it to the broker. `session` comes back in settled.
+ * SESSION_WAIT: no room, or the exchange is being declared or looked for; host.room says when to
+ * try again. SESSION_REFUSED: *problem. */
+enum session_verdict publish_send(struct publish *p, const struct session_send *send,
+                                  uint64_t session, struct session_problem *problem);
 
 const struct broker *publish_broker(const struct publish *p);
 

@@ -28,7 +28,7 @@ struct reactor_uv {
     uv_timer_t tick;
     uv_async_t stop;
     enum stage stage;
-    uint64_t stage_ms; /* when it began */
+    uint64_t stage_ms;  /* when it began */
     size_t drain_quota; /* clients to tell per tick */
     int n_stopping;
     uint64_t stats_ms;
@@ -48,7 +48,8 @@ static void on_grace_over(struct wheel_timer *timer, uint64_t now_ms)
     struct reactor *r = LIST_OWNER(timer, struct reactor, grace);
     (void)now_ms;
     r->is_broker_gone = true;
-    log_error(r->name, "broker.gone", "grace_ms=%d sessions=%zu", r->config->broker.grace_ms, r->clients.n);
+    log_error(r->name, "broker.gone", "grace_ms=%d sessions=%zu", r->config->broker.grace_ms,
+              r->clients.n);
     client_tell_all(r, SESSION_BROKER_GONE);
 }
 
@@ -63,7 +64,8 @@ void reactor_broker_state(struct reactor *r, bool is_live_side, enum broker_stat
 {
     bool *is_up = is_live_side ? &r->is_live_up : &r->is_publish_up;
     *is_up = state == BROKER_UP;
-    log_info(r->name, "broker.state", "side=%s state=%s", is_live_side ? "live" : "publish", broker_state_str(state));
+    log_info(r->name, "broker.state", "side=%s state=%s", is_live_side ? "live" : "publish",
+             broker_state_str(state));
     if (r->is_live_up && r->is_publish_up) {
         wheel_cancel(&r->wheel, &r->grace);
         r->is_broker_gone = false;
@@ -89,7 +91,8 @@ static void on_settled(void *reactor, const struct broker_settled *settled)
     client_settled(reactor, settled);
 }
 
-static const struct publish_host publish_host = {.settled = on_settled, .room = on_room, .state = on_publish_state};
+static const struct publish_host publish_host = {
+    .settled = on_settled, .room = on_room, .state = on_publish_state};
 
 /* ---- Figures ---- */
 
@@ -127,7 +130,8 @@ static void take_stats(struct reactor *r)
 static void set_stage(struct reactor *r, enum stage stage)
 {
     static const char *const names[] = {"running", "draining", "cutting", "stopping", "closing"};
-    log_info(r->name, "reactor.stage", "%s -> %s sessions=%zu", names[r->uv->stage], names[stage], r->clients.n);
+    log_info(r->name, "reactor.stage", "%s -> %s sessions=%zu", names[r->uv->stage], names[stage],
+             r->clients.n);
     r->uv->stage = stage;
     r->uv->stage_ms = r->now_ms;
 }
@@ -223,7 +227,8 @@ static void on_tick(uv_timer_t *handle)
     end_step(r);
 }
 
-/* Just after the sockets were read: what the events left to do, so that what it asks of the broker leaves in this turn. */
+/* Just after the sockets were read: what the events left to do, so that what it asks of the broker
+ * leaves in this turn. */
 static void on_check(uv_check_t *handle)
 {
     struct reactor *r = handle->data;
@@ -270,7 +275,8 @@ static int open_parts(struct reactor *r, struct metrics **siblings, int n_siblin
     if (c->history.enabled && c->database.url[0]) {
         char name[128];
         snprintf(name, sizeof name, "stompgate %s", r->name);
-        r->history = history_new(r->loop, c->database.url, name, c->database.statement_timeout_ms, r);
+        r->history =
+            history_new(r->loop, c->database.url, name, c->database.statement_timeout_ms, r);
     }
     struct live_options live = {
         .loop = r->loop,
@@ -297,7 +303,8 @@ static int open_parts(struct reactor *r, struct metrics **siblings, int n_siblin
     return r->live && r->publish && r->transport ? 0 : -1;
 }
 
-struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings, int n_siblings)
+struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings,
+                            int n_siblings)
 {
     struct reactor *r = calloc(1, sizeof *r);
     if (!r) {

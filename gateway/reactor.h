@@ -1,12 +1,14 @@
-/* One gateway thread: a libuv loop that owns all it needs and shares nothing with its siblings (design section 4).
+/* One gateway thread: a libuv loop that owns all it needs and shares nothing with its siblings
+ * (design section 4).
  *
  *     listener ─► libwebsockets ─► client (session, out queue) ─► publish ─► RabbitMQ
  *                     ▲                        ▲
  *                     └── flush, once a turn ──┴── live (queues, rooms) ◄─── RabbitMQ
  *
- * The struct is open to the files of gateway/ that hang on the loop; each field says whose it is. What outlives a callback finds its
- * client again by id. At the end of each loop turn (uv_prepare) the reactor closes the doomed, asks the broker what subscribers
- * brought up, flushes the dirty, applies pauses, and reaps the dead.
+ * The struct is open to the files of gateway/ that hang on the loop; each field says whose it is.
+ * What outlives a callback finds its client again by id. At the end of each loop turn (uv_prepare)
+ * the reactor closes the doomed, asks the broker what subscribers brought up, flushes the dirty,
+ * applies pauses, and reaps the dead.
  */
 #pragma once
 
@@ -29,7 +31,8 @@ struct transport;
 struct uv_loop_s;
 struct reactor_uv;
 
-#define REACTOR_SCRATCH_BYTES (256 * 1024) /* what leaves in one write at the most, unless one message is larger */
+#define REACTOR_SCRATCH_BYTES                                                                      \
+    (256 * 1024) /* what leaves in one write at the most, unless one message is larger */
 
 struct reactor {
     int number;
@@ -50,33 +53,37 @@ struct reactor {
     struct listener *listener;
     struct transport *transport;
 
-    struct map clients;     /* id → client; client.c */
+    struct map clients; /* id → client; client.c */
     uint64_t last_client;
-    struct list dirty;      /* out queues to flush; outq.c fills it */
-    struct list doomed;     /* clients to close at the end of the turn; client.c */
-    struct list waiting;    /* clients that were told SESSION_WAIT for a SEND; client.c */
-    struct list dead;       /* clients to free at the end of the turn; client.c */
-    bool has_room;          /* publish said that there is room again */
+    struct list dirty;   /* out queues to flush; outq.c fills it */
+    struct list doomed;  /* clients to close at the end of the turn; client.c */
+    struct list waiting; /* clients that were told SESSION_WAIT for a SEND; client.c */
+    struct list dead;    /* clients to free at the end of the turn; client.c */
+    bool has_room;       /* publish said that there is room again */
 
     bool is_live_up;
     bool is_publish_up;
-    bool is_broker_gone;    /* away for longer than the grace time */
+    bool is_broker_gone; /* away for longer than the grace time */
     struct wheel_timer grace;
     bool is_draining;
     uint8_t scratch[REACTOR_SCRATCH_BYTES];
 };
 
-/* Everything but the socket; not yet running. `siblings` are all reactors' metrics, for /metrics: the new one puts its own there. NULL with
- * a log line. All reactors are made by one thread before the first runs. */
-struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings, int n_siblings);
+/* Everything but the socket; not yet running. `siblings` are all reactors' metrics, for /metrics:
+ * the new one puts its own there. NULL with a log line. All reactors are made by one thread before
+ * the first runs. */
+struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings,
+                            int n_siblings);
 
 /* Opens the listening socket. `*port` 0 takes any and says which. -1 with a log line. */
 int reactor_listen(struct reactor *r, int *port) __attribute__((warn_unused_result));
 
-/* Runs the loop until reactor_stop(): call it on the reactor's own thread (with a stack of 8 MiB). */
+/* Runs the loop until reactor_stop(): call it on the reactor's own thread (with a stack of 8 MiB).
+ */
 void reactor_run(struct reactor *r);
 
-/* Asks the reactor to drain and end; from any thread, and from a signal watcher. May be called twice. */
+/* Asks the reactor to drain and end; from any thread, and from a signal watcher. May be called
+ * twice. */
 void reactor_stop(struct reactor *r);
 
 void reactor_free(struct reactor *r);

@@ -24,7 +24,8 @@ struct group {
     char key[]; /* version, has-id, id, NUL, spelling */
 };
 
-void audience_init(struct audience *a, const struct config *config, const char *exchange, enum outq_policy policy)
+void audience_init(struct audience *a, const struct config *config, const char *exchange,
+                   enum outq_policy policy)
 {
     *a = (struct audience){.config = config, .exchange = exchange, .policy = policy};
     a->opcode = config->gateway.ws_frame == CONFIG_FRAME_TEXT     ? ENCODE_TEXT
@@ -92,7 +93,8 @@ void audience_remove(struct room *room)
     a->n_rooms--;
 }
 
-static struct group *group_new(struct room *room, const char *key, size_t key_len, bool has_id, size_t id_len)
+static struct group *group_new(struct room *room, const char *key, size_t key_len, bool has_id,
+                               size_t id_len)
 {
     struct group *g = calloc(1, sizeof *g + key_len);
     if (!g) {
@@ -121,7 +123,8 @@ static void group_free(struct group *g)
 }
 
 /* The group for these bytes, made if need be; NULL when out of memory. */
-static struct group *group_for(struct room *room, enum stomp_version version, struct slice id, struct slice spelling)
+static struct group *group_for(struct room *room, enum stomp_version version, struct slice id,
+                               struct slice spelling)
 {
     if (room->is_pattern) {
         spelling = (struct slice){"", 0}; /* it depends on the message, not on the subscriber */
@@ -208,7 +211,8 @@ static void group_deliver(struct group *g, struct encoder *e, struct audience_si
 {
     struct room *room = g->room;
     const struct audience *a = room->audience;
-    struct slice spelling = room->is_pattern ? encoder_spelling(e, a->config, a->exchange) : g->spelling;
+    struct slice spelling =
+        room->is_pattern ? encoder_spelling(e, a->config, a->exchange) : g->spelling;
     struct message *m = encode_message(e, g->version, g->id, spelling, room->has_gap, a->opcode);
     for (uint32_t i = 0; i < g->n; i++) {
         switch (m ? outq_push(g->members[i].outq, m, a->policy) : OUTQ_MEMORY) {
@@ -238,7 +242,8 @@ void room_deliver(struct room *room, struct encoder *e, struct audience_sink *si
     room->has_gap = false;
 }
 
-size_t audience_deliver(struct audience *a, struct encoder *e, struct slice key, struct audience_sink *sink)
+size_t audience_deliver(struct audience *a, struct encoder *e, struct slice key,
+                        struct audience_sink *sink)
 {
     size_t n = 0;
     struct room *exact = map_get(&a->exact, key.ptr, key.len);

@@ -1,12 +1,14 @@
-/* Who listens to what on one live queue: rooms by routing key, in each room groups of subscribers that get the very same bytes.
+/* Who listens to what on one live queue: rooms by routing key, in each room groups of subscribers
+ * that get the very same bytes.
  *
- *     audience ── exact: key → room          room ── group (id "sub-0", spelling, version) ── members: out queues
- *              └─ patterns: room, room …          └─ group (id "sub-1", …)
- *                                                 └─ waiting: subscribers whose binding does not stand yet
+ *     audience ── exact: key → room          room ── group (id "sub-0", spelling, version) ──
+ * members: out queues └─ patterns: room, room …          └─ group (id "sub-1", …) └─ waiting:
+ * subscribers whose binding does not stand yet
  *
  * A pure data structure: knows no broker and no socket. Belongs to one loop thread.
  *
- * Invariants: a subscriber is in exactly one group or on its room's waiting list; a group is never empty; members[i].who->index == i.
+ * Invariants: a subscriber is in exactly one group or on its room's waiting list; a group is never
+ * empty; members[i].who->index == i.
  */
 #pragma once
 
@@ -63,7 +65,8 @@ struct audience {
     size_t n_rooms;
 };
 
-void audience_init(struct audience *a, const struct config *config, const char *exchange, enum outq_policy policy);
+void audience_init(struct audience *a, const struct config *config, const char *exchange,
+                   enum outq_policy policy);
 
 /* All rooms must be gone. */
 void audience_fini(struct audience *a);
@@ -92,15 +95,17 @@ static inline bool room_is_empty(const struct room *room)
 
 /* What became of one fan-out. */
 struct audience_sink {
-    /* This client's queue is over its bound (or memory ran out): to be closed, but not from inside this call. */
+    /* This client's queue is over its bound (or memory ran out): to be closed, but not from inside
+     * this call. */
     void (*over)(void *owner);
     uint64_t queued;
     uint64_t dropped;
 };
 
-/* Queues the delivery on every member of the exact room and of each pattern that matches, one copy per subscription. Returns the number of
- * rooms that it was for. */
-size_t audience_deliver(struct audience *a, struct encoder *e, struct slice key, struct audience_sink *sink);
+/* Queues the delivery on every member of the exact room and of each pattern that matches, one copy
+ * per subscription. Returns the number of rooms that it was for. */
+size_t audience_deliver(struct audience *a, struct encoder *e, struct slice key,
+                        struct audience_sink *sink);
 
 /* The same for one room, whatever the key. */
 void room_deliver(struct room *room, struct encoder *e, struct audience_sink *sink);

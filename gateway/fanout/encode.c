@@ -132,7 +132,8 @@ static int make_tail(struct encoder *e, enum stomp_version version)
     return 0;
 }
 
-static void write_head(struct stomp_writer *w, struct slice subscription, struct slice spelling, bool gap)
+static void write_head(struct stomp_writer *w, struct slice subscription, struct slice spelling,
+                       bool gap)
 {
     stomp_writer_command(w, STOMP_MESSAGE);
     if (subscription.ptr) {
@@ -144,8 +145,9 @@ static void write_head(struct stomp_writer *w, struct slice subscription, struct
     }
 }
 
-struct message *encode_message(struct encoder *e, enum stomp_version version, struct slice subscription,
-                               struct slice spelling, bool gap, enum encode_opcode opcode)
+struct message *encode_message(struct encoder *e, enum stomp_version version,
+                               struct slice subscription, struct slice spelling, bool gap,
+                               enum encode_opcode opcode)
 {
     if (!e->tail[version] && make_tail(e, version) != 0) {
         return NULL;

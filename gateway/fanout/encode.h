@@ -1,9 +1,10 @@
-/* From a delivery to the bytes of a MESSAGE: once per delivery and distinct (subscription id, spelling, version, gap), whatever
- * the number of clients. Design section 8. Pure but for malloc. Belongs to one loop thread.
+/* From a delivery to the bytes of a MESSAGE: once per delivery and distinct (subscription id,
+ * spelling, version, gap), whatever the number of clients. Design section 8. Pure but for malloc.
+ * Belongs to one loop thread.
  *
- * Header order: subscription, destination, message-id, redelivered, the publisher's own headers, properties, content-length. The first
- * of repeated headers counts ("Repeated Header Entries"), so a publisher's header can never stand in for one of ours; names that are
- * ours are left out.
+ * Header order: subscription, destination, message-id, redelivered, the publisher's own headers,
+ * properties, content-length. The first of repeated headers counts ("Repeated Header Entries"), so
+ * a publisher's header can never stand in for one of ours; names that are ours are left out.
  */
 #pragma once
 
@@ -15,16 +16,18 @@
 
 #include <stdbool.h>
 
-/* Headers between gateway and gateway, gateway and storage worker. Never passed on from or to a client. */
+/* Headers between gateway and gateway, gateway and storage worker. Never passed on from or to a
+ * client. */
 #define ENCODE_INTERNAL_PREFIX "x-stompgate-"
 #define ENCODE_DESTINATION "x-stompgate-destination"
 
-/* What one delivery has in common for all who get it. Borrows the delivery; lives for one fan-out. */
+/* What one delivery has in common for all who get it. Borrows the delivery; lives for one fan-out.
+ */
 struct encoder {
     const struct broker_delivery *delivery;
     struct slice message_id;
-    bool is_text;            /* body and headers are valid UTF-8 */
-    char *tail[3];           /* per version: everything behind destination; NULL until asked for */
+    bool is_text;  /* body and headers are valid UTF-8 */
+    char *tail[3]; /* per version: everything behind destination; NULL until asked for */
     size_t tail_len[3];
     char made_id[40];        /* for messages that came without an id */
     struct slice spelling;   /* for pattern subscriptions; ptr NULL until asked for */
@@ -38,11 +41,13 @@ void encoder_init(struct encoder *e, const struct broker_delivery *delivery, con
 
 void encoder_fini(struct encoder *e);
 
-/* The destination to show to a subscription with wildcards: the sender's spelling if it stands for the same (exchange, key), else one made
- * from the pair. Borrowed from the encoder. `exchange` is that of the live queue. */
+/* The destination to show to a subscription with wildcards: the sender's spelling if it stands for
+ * the same (exchange, key), else one made from the pair. Borrowed from the encoder. `exchange` is
+ * that of the live queue. */
 struct slice encoder_spelling(struct encoder *e, const struct config *config, const char *exchange);
 
-/* One reference. `subscription` with ptr NULL: the client subscribed without an id (STOMP 1.0). `gap`: messages before this one were lost.
- * NULL when out of memory. */
-struct message *encode_message(struct encoder *e, enum stomp_version version, struct slice subscription,
-                               struct slice spelling, bool gap, enum encode_opcode opcode);
+/* One reference. `subscription` with ptr NULL: the client subscribed without an id (STOMP 1.0).
+ * `gap`: messages before this one were lost. NULL when out of memory. */
+struct message *encode_message(struct encoder *e, enum stomp_version version,
+                               struct slice subscription, struct slice spelling, bool gap,
+                               enum encode_opcode opcode);

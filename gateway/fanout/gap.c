@@ -1,8 +1,10 @@
-/* What happens to the rooms of a live queue after messages may have been missed (design section 7): mark, close or fill.
+/* What happens to the rooms of a live queue after messages may have been missed (design section 7):
+ * mark, close or fill.
  *
- * A fill holds new deliveries of the queue (bounded), waits until the storage queue is drained or history.fill_wait_ms is over, reads from
- * PostgreSQL what was sent since a little before the gap, gives what was not given before, then the held ones. Where that cannot be
- * complete, the next MESSAGE of every room is marked as well. The rows of all rooms of the exchange come in one read.
+ * A fill holds new deliveries of the queue (bounded), waits until the storage queue is drained or
+ * history.fill_wait_ms is over, reads from PostgreSQL what was sent since a little before the gap,
+ * gives what was not given before, then the held ones. Where that cannot be complete, the next
+ * MESSAGE of every room is marked as well. The rows of all rooms of the exchange come in one read.
  */
 #include "gateway/fanout/live_internal.h"
 
@@ -83,9 +85,9 @@ static struct slice keep(char **p, struct slice s)
 static size_t delivery_bytes(const struct broker_delivery *d)
 {
     const struct broker_properties *p = &d->properties;
-    size_t n = d->exchange.len + d->routing_key.len + d->body.len + p->content_type.len + p->content_encoding.len +
-               p->correlation_id.len + p->reply_to.len + p->expiration.len + p->message_id.len + p->type.len +
-               p->user_id.len + p->app_id.len;
+    size_t n = d->exchange.len + d->routing_key.len + d->body.len + p->content_type.len +
+               p->content_encoding.len + p->correlation_id.len + p->reply_to.len +
+               p->expiration.len + p->message_id.len + p->type.len + p->user_id.len + p->app_id.len;
     for (size_t i = 0; i < p->n_headers; i++) {
         n += p->headers[i].name.len + p->headers[i].value.len;
     }
@@ -158,7 +160,8 @@ bool live_gap_hold(struct live_queue *q, const struct broker_delivery *delivery)
         return true;
     }
     struct id id;
-    if (delivery->properties.message_id.ptr && id_parse(delivery->properties.message_id, &id) == 0) {
+    if (delivery->properties.message_id.ptr &&
+        id_parse(delivery->properties.message_id, &id) == 0) {
         remember(q, id);
     }
     return false;
@@ -196,7 +199,8 @@ static void fill_end(struct gap_fill *f)
     for (struct held *h = f->first, *next; h; h = next) {
         next = h->next;
         struct id id;
-        bool has_id = h->delivery.properties.message_id.ptr && id_parse(h->delivery.properties.message_id, &id) == 0;
+        bool has_id = h->delivery.properties.message_id.ptr &&
+                      id_parse(h->delivery.properties.message_id, &id) == 0;
         if (!has_id || !was_given(q, id)) {
             if (has_id) {
                 remember(q, id);
@@ -205,7 +209,8 @@ static void fill_end(struct gap_fill *f)
         }
         held_free(h);
     }
-    log_info(q->live->options.name, "gap.filled", "queue=%s complete=%s", q->queue, f->is_incomplete ? "no" : "yes");
+    log_info(q->live->options.name, "gap.filled", "queue=%s complete=%s", q->queue,
+             f->is_incomplete ? "no" : "yes");
     free(f);
 }
 
@@ -218,8 +223,8 @@ static size_t row_headers(json_t *object, struct broker_header *headers)
     json_object_foreach(object, name, value)
     {
         if (n < BROKER_MAX_HEADERS && json_is_string(value)) {
-            headers[n++] =
-                (struct broker_header){slice_of(name), {json_string_value(value), json_string_length(value)}};
+            headers[n++] = (struct broker_header){
+                slice_of(name), {json_string_value(value), json_string_length(value)}};
         }
     }
     return n;
@@ -252,7 +257,8 @@ static void give_row(struct live_queue *q, const struct history_row *row)
 
 static void read_page(struct gap_fill *f);
 
-static void on_rows(void *owner, uint64_t cookie, const struct history_row *rows, size_t n, const char *error)
+static void on_rows(void *owner, uint64_t cookie, const struct history_row *rows, size_t n,
+                    const char *error)
 {
     struct live *live = owner;
     struct live_queue *q = map_get(&live->by_id, &cookie, sizeof cookie);
@@ -316,7 +322,8 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
     (void)now_ms;
     struct gap_fill *f = LIST_OWNER(timer, struct gap_fill, timer);
     struct live *live = f->queue->live;
-    if (broker_probe_queue(live->broker, live->options.config->store.queue, on_probe, f->queue->id) != 0) {
+    if (broker_probe_queue(live->broker, live->options.config->store.queue, on_probe,
+                           f->queue->id) != 0) {
         f->is_incomplete = true;
         read_page(f);
     }

@@ -69,14 +69,16 @@ static void queue_free(struct live_queue *q)
     free(q);
 }
 
-/* "stompgate.live.<reactor>.<exchange>", a tap "stompgate.tap.<reactor>.<exchange>.<key>"; what is too long ends in its digest. */
+/* "stompgate.live.<reactor>.<exchange>", a tap "stompgate.tap.<reactor>.<exchange>.<key>"; what is
+ * too long ends in its digest. */
 static char *queue_name(const struct live *live, const struct live_queue *q, struct slice key)
 {
     char name[1024];
-    int n = q->is_tap && q->route->type == CONFIG_ANY
-                ? snprintf(name, sizeof name, "stompgate.tap.%s.%s.%.*s", live->options.name, q->exchange,
-                           (int)key.len, key.ptr)
-                : snprintf(name, sizeof name, "stompgate.live.%s.%s", live->options.name, q->exchange);
+    int n =
+        q->is_tap && q->route->type == CONFIG_ANY
+            ? snprintf(name, sizeof name, "stompgate.tap.%s.%s.%.*s", live->options.name,
+                       q->exchange, (int)key.len, key.ptr)
+            : snprintf(name, sizeof name, "stompgate.live.%s.%s", live->options.name, q->exchange);
     assert(n > 0 && (size_t)n < sizeof name);
     if (n > QUEUE_NAME_MAX) {
         static const struct id space = {{0x5b}};
@@ -90,8 +92,8 @@ static enum outq_policy policy_of(const struct config_route *route)
     return route->on_slow == CONFIG_SLOW_DROP ? OUTQ_DROP_OLDEST : OUTQ_CLOSE;
 }
 
-static struct live_queue *queue_new(struct live *live, const struct destination *d, const char *map_key,
-                                    size_t map_key_len)
+static struct live_queue *queue_new(struct live *live, const struct destination *d,
+                                    const char *map_key, size_t map_key_len)
 {
     struct live_queue *q = calloc(1, sizeof *q + map_key_len);
     if (!q) {
@@ -119,7 +121,8 @@ static struct live_queue *queue_new(struct live *live, const struct destination 
 
 static void exchange_done(void *owner, uint64_t cookie, const struct broker_reply *reply);
 
-/* Makes sure of the exchange first: declared where the route allows it, else looked for on the scratch channel. */
+/* Makes sure of the exchange first: declared where the route allows it, else looked for on the
+ * scratch channel. */
 static int queue_open(struct live_queue *q)
 {
     struct live *live = q->live;
@@ -184,10 +187,12 @@ static struct slice room_key(const struct room *room)
 
 static void answer_waiting(struct room *room, const struct session_problem *problem)
 {
-    const struct live_host *host = ((struct live_binding *)room->host_data)->queue->live->options.host;
+    const struct live_host *host =
+        ((struct live_binding *)room->host_data)->queue->live->options.host;
     while (!list_is_empty(&room->waiting)) {
         struct subscriber *s = LIST_OWNER(room->waiting.next, struct subscriber, waiting);
-        static const struct session_problem memory = {.reason = CLOSE_INTERNAL, .message = "out of memory"};
+        static const struct session_problem memory = {.reason = CLOSE_INTERNAL,
+                                                      .message = "out of memory"};
         if (problem) {
             room_leave(s);
             host->subscribed(s->owner, s, problem);
@@ -206,7 +211,8 @@ static void binding_ask(struct live_binding *b)
     }
     b->is_asked = true;
     struct live_queue *q = b->queue;
-    if (broker_bind(q->live->broker, q->queue, q->exchange, room_key(b->room), bind_done, b->id) != 0) {
+    if (broker_bind(q->live->broker, q->queue, q->exchange, room_key(b->room), bind_done, b->id) !=
+        0) {
         b->is_asked = false; /* out of memory: the next turn tries again */
         list_remove(&q->turn);
         list_push(&q->live->turn, &q->turn);
@@ -269,7 +275,8 @@ static void binding_linger(struct wheel_timer *timer, uint64_t now_ms)
         return;
     }
     if (b->is_asked && !b->is_bound) { /* the answer is on its way */
-        wheel_set(live->options.wheel, timer, now_ms + (uint64_t)live->options.config->broker.linger_ms);
+        wheel_set(live->options.wheel, timer,
+                  now_ms + (uint64_t)live->options.config->broker.linger_ms);
         return;
     }
     if (b->is_bound) {
@@ -308,8 +315,8 @@ static void bind_done(void *owner, uint64_t cookie, const struct broker_reply *r
     struct session_problem problem;
     if (!reply->is_ok) {
         problem_of(reply, &problem);
-        log_warn(live->options.name, "binding.refused", "exchange=%s key=%s code=%u text=%s", b->queue->exchange,
-                 b->room->key, reply->code, reply->text ? reply->text : "");
+        log_warn(live->options.name, "binding.refused", "exchange=%s key=%s code=%u text=%s",
+                 b->queue->exchange, b->room->key, reply->code, reply->text ? reply->text : "");
     }
     answer_waiting(b->room, reply->is_ok ? NULL : &problem);
     linger_if_empty(b);
@@ -349,8 +356,8 @@ static void exchange_done(void *owner, uint64_t cookie, const struct broker_repl
     struct session_problem problem;
     if (!reply->is_ok) {
         problem_of(reply, &problem);
-        log_warn(live->options.name, "exchange.refused", "exchange=%s code=%u text=%s", q->exchange, reply->code,
-                 reply->text ? reply->text : "");
+        log_warn(live->options.name, "exchange.refused", "exchange=%s code=%u text=%s", q->exchange,
+                 reply->code, reply->text ? reply->text : "");
     } else if (queue_declare(q) != 0) {
         problem = (struct session_problem){.reason = CLOSE_INTERNAL, .message = "out of memory"};
     } else {
@@ -377,8 +384,8 @@ static struct live_queue *queue_for(struct live *live, const struct destination 
     return q ? q : queue_new(live, d, key, len);
 }
 
-enum session_verdict live_subscribe(struct live *live, const struct destination *d, struct subscriber *s,
-                                    struct session_problem *problem)
+enum session_verdict live_subscribe(struct live *live, const struct destination *d,
+                                    struct subscriber *s, struct session_problem *problem)
 {
     struct slice key = {d->key, d->key_len};
     struct live_queue *q = queue_for(live, d);
@@ -394,7 +401,8 @@ enum session_verdict live_subscribe(struct live *live, const struct destination 
     wheel_cancel(live->options.wheel, &b->linger);
     if (b->is_bound) {
         if (room_join(b->room, s) != 0) {
-            *problem = (struct session_problem){.reason = CLOSE_INTERNAL, .message = "out of memory"};
+            *problem =
+                (struct session_problem){.reason = CLOSE_INTERNAL, .message = "out of memory"};
             return SESSION_REFUSED;
         }
         return SESSION_DONE;
@@ -467,7 +475,8 @@ static void on_restored(void *owner, const char *kind, const char *name)
 
 struct live *live_new(const struct live_options *options)
 {
-    static const struct broker_events events = {.state = on_state, .gap = on_gap, .restored = on_restored};
+    static const struct broker_events events = {
+        .state = on_state, .gap = on_gap, .restored = on_restored};
     struct live *live = calloc(1, sizeof *live);
     if (!live) {
         return NULL;

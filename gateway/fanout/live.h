@@ -1,7 +1,9 @@
-/* The live side of a reactor: its AMQP connection "live", the live queues on it, and who listens to them. Design sections 4, 6, 7.
+/* The live side of a reactor: its AMQP connection "live", the live queues on it, and who listens to
+ * them. Design sections 4, 6, 7.
  *
- * One live queue per topic exchange, shared by all its rooms; one per fanout exchange; and for exchanges of which only the administrator
- * knows the type a tap per (exchange, key). The first local subscriber of a room binds, the last one unbinds after a linger.
+ * One live queue per topic exchange, shared by all its rooms; one per fanout exchange; and for
+ * exchanges of which only the administrator knows the type a tap per (exchange, key). The first
+ * local subscriber of a room binds, the last one unbinds after a linger.
  *
  * Belongs to one loop thread. Callbacks run from the loop, never from inside a call to live_*.
  */
@@ -25,8 +27,8 @@ struct live_host {
     /* The answer to a live_subscribe() that said SESSION_WAIT. */
     void (*subscribed)(void *owner, struct subscriber *s, const struct session_problem *problem);
 
-    /* The client is to be closed, at the end of the loop turn: its out queue is over its bound; its route closes on a gap. Both may be
-     * said more than once. */
+    /* The client is to be closed, at the end of the loop turn: its out queue is over its bound; its
+     * route closes on a gap. Both may be said more than once. */
     void (*over)(void *owner);
     void (*gap)(void *owner);
 
@@ -49,9 +51,10 @@ struct live_stats {
     uint64_t delivered; /* by the broker */
     uint64_t queued;    /* copies to clients */
     uint64_t dropped;   /* copies that a full queue of a client lost (on_slow = "drop") */
-    uint64_t unheard;   /* deliveries that nobody here listens to (a binding that lingers, a prefix) */
+    uint64_t
+        unheard; /* deliveries that nobody here listens to (a binding that lingers, a prefix) */
     uint64_t gaps;
-    uint64_t filled;    /* messages given again from the database after a gap */
+    uint64_t filled; /* messages given again from the database after a gap */
     size_t queues;
     size_t rooms;
 };
@@ -67,9 +70,10 @@ void live_free(struct live *live);
 /* Once per loop turn, before the loop waits: asks the broker what subscribers have brought up. */
 void live_turn(struct live *live);
 
-/* The subscriber has everything from `handle` on set. SESSION_DONE: MESSAGEs come from now on. SESSION_WAIT: host.subscribed will say. */
-enum session_verdict live_subscribe(struct live *live, const struct destination *d, struct subscriber *s,
-                                    struct session_problem *problem);
+/* The subscriber has everything from `handle` on set. SESSION_DONE: MESSAGEs come from now on.
+ * SESSION_WAIT: host.subscribed will say. */
+enum session_verdict live_subscribe(struct live *live, const struct destination *d,
+                                    struct subscriber *s, struct session_problem *problem);
 
 /* Does nothing for one that is nowhere. */
 void live_unsubscribe(struct live *live, struct subscriber *s);

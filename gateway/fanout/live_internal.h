@@ -11,13 +11,14 @@ struct live_queue {
     struct live *live;
     const struct config_route *route;
     struct audience audience;
-    struct room *tapped;   /* a tap: the one room that it feeds, whatever the routing keys of its deliveries */
+    struct room *
+        tapped; /* a tap: the one room that it feeds, whatever the routing keys of its deliveries */
     bool is_tap;
-    bool is_fixed;         /* of an exchange named in the configuration: stays when its last room goes */
-    bool is_asked;         /* an answer about the exchange is on its way */
-    bool has_exchange;     /* the exchange is known to stand; until then rooms wait */
-    struct list turn;      /* in live->turn: something is to be asked of the broker */
-    struct gap_fill *fill; /* a fill that is under way: gap.c */
+    bool is_fixed; /* of an exchange named in the configuration: stays when its last room goes */
+    bool is_asked; /* an answer about the exchange is on its way */
+    bool has_exchange;          /* the exchange is known to stand; until then rooms wait */
+    struct list turn;           /* in live->turn: something is to be asked of the broker */
+    struct gap_fill *fill;      /* a fill that is under way: gap.c */
     struct live_recent *recent; /* ids given lately, where the route fills gaps: gap.c */
     char *exchange;
     char *queue;
@@ -38,10 +39,10 @@ struct live_binding {
 struct live {
     struct live_options options;
     struct broker *broker;
-    struct map by_key;    /* exchange [NUL tap key] → live_queue */
-    struct map by_id;     /* live_queue.id → live_queue */
-    struct map by_queue;  /* queue name → live_queue */
-    struct map bindings;  /* live_binding.id → live_binding */
+    struct map by_key;   /* exchange [NUL tap key] → live_queue */
+    struct map by_id;    /* live_queue.id → live_queue */
+    struct map by_queue; /* queue name → live_queue */
+    struct map bindings; /* live_binding.id → live_binding */
     struct list turn;
     uint64_t last_id;
     struct id_generator ids;

@@ -19,8 +19,9 @@ struct message {
     uint8_t bytes[];
 };
 
-/* One reference, with room for `payload_len` bytes at message_payload(), the WebSocket header (RFC 6455 section 5.2; one whole
- * unmasked message, TEXT or BINARY) in front. NULL when out of memory. */
+/* One reference, with room for `payload_len` bytes at message_payload(), the WebSocket header (RFC
+ * 6455 section 5.2; one whole unmasked message, TEXT or BINARY) in front. NULL when out of memory.
+ */
 struct message *message_new(size_t payload_len, bool is_text);
 
 /* Where the payload goes; to be written before the message is shared. */

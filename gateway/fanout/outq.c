@@ -5,7 +5,8 @@
 
 #define FIRST_CAP 4
 
-/* An emptied ring of up to so many entries is kept: a client in a busy room fills it again in the next loop turn. */
+/* An emptied ring of up to so many entries is kept: a client in a busy room fills it again in the
+ * next loop turn. */
 #define KEPT_CAP 16
 
 void outq_init(struct outq *q, size_t limit_bytes, struct list *dirty_list)
@@ -54,7 +55,8 @@ static enum outq_result append(struct outq *q, struct message *m, bool is_droppa
     return OUTQ_OK;
 }
 
-/* Keeps the entries for which nothing says that they go, in order; stops dropping once the queue is down to `target` bytes. */
+/* Keeps the entries for which nothing says that they go, in order; stops dropping once the queue is
+ * down to `target` bytes. */
 static void drop_droppable(struct outq *q, size_t target)
 {
     uint32_t kept = 0;

@@ -1,7 +1,9 @@
-/* What one client is still due: a ring of pointers to shared messages, bounded in bytes. Design section 8.
+/* What one client is still due: a ring of pointers to shared messages, bounded in bytes. Design
+ * section 8.
  *
- * Pushing marks the queue dirty: its node goes on the reactor's list, and the end of the loop turn flushes each dirty queue once. An
- * empty queue holds at most a small ring (256 bytes). Belongs to one loop thread.
+ * Pushing marks the queue dirty: its node goes on the reactor's list, and the end of the loop turn
+ * flushes each dirty queue once. An empty queue holds at most a small ring (256 bytes). Belongs to
+ * one loop thread.
  *
  * Invariants: bytes is the sum of the queued lens; a queue is on the dirty list at most once.
  */
@@ -21,7 +23,8 @@ enum outq_policy {
 
 enum outq_result {
     OUTQ_OK,
-    OUTQ_DROPPED, /* queued, but older ones were dropped (outq.dropped counts), or it was too large alone and was dropped itself */
+    OUTQ_DROPPED, /* queued, but older ones were dropped (outq.dropped counts), or it was too large
+                     alone and was dropped itself */
     OUTQ_OVER,    /* not queued: the bound */
     OUTQ_MEMORY   /* not queued: out of memory */
 };
@@ -52,8 +55,10 @@ void outq_fini(struct outq *q);
 enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy policy)
     __attribute__((warn_unused_result));
 
-/* Takes the caller's reference, also on failure. Answers of the session itself: they may go over the bound by as much again. */
-enum outq_result outq_push_own(struct outq *q, struct message *m) __attribute__((warn_unused_result));
+/* Takes the caller's reference, also on failure. Answers of the session itself: they may go over
+ * the bound by as much again. */
+enum outq_result outq_push_own(struct outq *q, struct message *m)
+    __attribute__((warn_unused_result));
 
 /* The first message, borrowed, or NULL. */
 struct message *outq_first(const struct outq *q);
@@ -67,5 +72,6 @@ static inline struct message *outq_at(const struct outq *q, uint32_t i)
 /* Gives up the first n messages. */
 void outq_pop(struct outq *q, uint32_t n);
 
-/* Drops everything droppable: the client is being closed, and only what the session itself says still goes out. */
+/* Drops everything droppable: the client is being closed, and only what the session itself says
+ * still goes out. */
 void outq_drop_live(struct outq *q);

@@ -1,4 +1,5 @@
-/* GET on our own paths: /healthz, /readyz, /metrics, and /history (http_history.c makes its answer). */
+/* GET on our own paths: /healthz, /readyz, /metrics, and /history (http_history.c makes its
+ * answer). */
 #include "gateway/transport/http_internal.h"
 
 #include "gateway/reactor.h"
@@ -43,10 +44,11 @@ struct http_answer *http_answer_find(struct transport *t, uint64_t id)
     return NULL;
 }
 
-static int add_header(struct lws *wsi, enum lws_token_indexes token, const char *value, unsigned char **p,
-                      unsigned char *end)
+static int add_header(struct lws *wsi, enum lws_token_indexes token, const char *value,
+                      unsigned char **p, unsigned char *end)
 {
-    return lws_add_http_header_by_token(wsi, token, (const unsigned char *)value, (int)strlen(value), p, end);
+    return lws_add_http_header_by_token(wsi, token, (const unsigned char *)value,
+                                        (int)strlen(value), p, end);
 }
 
 /* The header block; the body follows when the socket takes it. */
@@ -60,7 +62,8 @@ static int write_head(struct http_answer *a)
     if (lws_add_http_common_headers(wsi, a->status, a->type, a->len, &p, end) != 0 ||
         add_header(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, "no-store", &p, end) != 0 ||
         (a->status == HTTP_STATUS_UNAUTHORIZED &&
-         add_header(wsi, WSI_TOKEN_HTTP_WWW_AUTHENTICATE, "Basic realm=\"stompgate\"", &p, end) != 0)) {
+         add_header(wsi, WSI_TOKEN_HTTP_WWW_AUTHENTICATE, "Basic realm=\"stompgate\"", &p, end) !=
+             0)) {
         return -1;
     }
     return lws_finalize_write_http_header(wsi, start, &p, end);
@@ -128,8 +131,9 @@ static int give_text(struct connection *c, unsigned status, const char *type, co
 static int give_metrics(struct connection *c)
 {
     struct http_answer *a = http_answer_new(c);
-    return a ? http_answer_give(a, HTTP_STATUS_OK, "text/plain; version=0.0.4; charset=utf-8",
-                                metrics_text(c->transport->siblings, (size_t)c->transport->n_siblings))
+    return a ? http_answer_give(
+                   a, HTTP_STATUS_OK, "text/plain; version=0.0.4; charset=utf-8",
+                   metrics_text(c->transport->siblings, (size_t)c->transport->n_siblings))
              : -1;
 }
 
@@ -140,7 +144,8 @@ int http_request(struct connection *c, const char *uri)
     struct reactor *r = c->transport->reactor;
     c->answer = NULL;
     if (lws_hdr_total_length(c->wsi, WSI_TOKEN_GET_URI) == 0) {
-        return give_text(c, HTTP_STATUS_METHOD_NOT_ALLOWED, "text/plain", "Only GET is answered here.\n");
+        return give_text(c, HTTP_STATUS_METHOD_NOT_ALLOWED, "text/plain",
+                         "Only GET is answered here.\n");
     }
     if (lws_hdr_copy(c->wsi, path, sizeof path, WSI_TOKEN_GET_URI) < 0) {
         return give_text(c, HTTP_STATUS_NOT_FOUND, "text/plain", "Not found.\n");
@@ -149,9 +154,10 @@ int http_request(struct connection *c, const char *uri)
         return give_text(c, HTTP_STATUS_OK, "text/plain", "ok\n");
     }
     if (strcmp(path, "/readyz") == 0) {
-        return reactor_is_ready(r) ? give_text(c, HTTP_STATUS_OK, "text/plain", "ready\n")
-                                   : give_text(c, HTTP_STATUS_SERVICE_UNAVAILABLE, "text/plain",
-                                               r->is_draining ? "going down\n" : "broker not available\n");
+        return reactor_is_ready(r)
+                   ? give_text(c, HTTP_STATUS_OK, "text/plain", "ready\n")
+                   : give_text(c, HTTP_STATUS_SERVICE_UNAVAILABLE, "text/plain",
+                               r->is_draining ? "going down\n" : "broker not available\n");
     }
     if (strcmp(path, "/metrics") == 0) {
         return give_metrics(c);

@@ -61,7 +61,8 @@ static json_t *text_or_null(struct slice s)
 
 static void set_body(json_t *object, struct slice body)
 {
-    json_t *text = stomp_is_utf8(body.ptr, body.len) ? json_stringn(body.ptr ? body.ptr : "", body.len) : NULL;
+    json_t *text =
+        stomp_is_utf8(body.ptr, body.len) ? json_stringn(body.ptr ? body.ptr : "", body.len) : NULL;
     if (text) {
         json_object_set_new(object, "body", text);
         return;
@@ -87,7 +88,8 @@ static json_t *row_json(const struct config *config, const struct history_row *r
     snprintf(sent + n, sizeof sent - n, ".%03uZ", (unsigned)(row->sent_unix_ms % 1000));
     struct slice destination = row->destination;
     if (!destination.ptr) {
-        size_t len = destination_spell(config, row->exchange, row->routing_key, spelling, sizeof spelling);
+        size_t len =
+            destination_spell(config, row->exchange, row->routing_key, spelling, sizeof spelling);
         destination = (struct slice){spelling, len};
     }
     json_t *object = json_object();
@@ -102,7 +104,8 @@ static json_t *row_json(const struct config *config, const struct history_row *r
     return object;
 }
 
-static void on_rows(void *owner, uint64_t cookie, const struct history_row *rows, size_t n, const char *error)
+static void on_rows(void *owner, uint64_t cookie, const struct history_row *rows, size_t n,
+                    const char *error)
 {
     struct transport *t = owner;
     struct http_answer *a = http_answer_find(t, cookie);
@@ -240,10 +243,12 @@ int http_history(struct connection *c)
     const struct config *config = t->reactor->config;
     int result;
     if (read_question(c->wsi, ask, (unsigned)config->history.max_rows) != 0) {
-        result = give_error(a, HTTP_STATUS_BAD_REQUEST,
-                            "needed: destination=/topic/…; allowed: limit=1…, before=<id of a message>");
+        result =
+            give_error(a, HTTP_STATUS_BAD_REQUEST,
+                       "needed: destination=/topic/…; allowed: limit=1…, before=<id of a message>");
     } else if (read_credentials(c->wsi, ask) != 0) {
-        result = give_error(a, HTTP_STATUS_BAD_REQUEST, "Authorization is not of the form Basic base64(login:password)");
+        result = give_error(a, HTTP_STATUS_BAD_REQUEST,
+                            "Authorization is not of the form Basic base64(login:password)");
     } else if (ask->user.ptr && auth_is_slow(config, ask->user) &&
                uv_queue_work(t->reactor->loop, &ask->work, check_login, login_checked) == 0) {
         return 0;

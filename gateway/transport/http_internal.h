@@ -24,10 +24,11 @@ struct http_answer *http_answer_new(struct connection *c);
 void http_answer_free(struct http_answer *a);
 struct http_answer *http_answer_find(struct transport *t, uint64_t id);
 
-/* Sends it; takes body (NULL: out of memory, the connection is closed). Returns what a libwebsockets callback returns; when it is given
- * later than in the callback, -1 means that the connection is to be ended. */
+/* Sends it; takes body (NULL: out of memory, the connection is closed). Returns what a
+ * libwebsockets callback returns; when it is given later than in the callback, -1 means that the
+ * connection is to be ended. */
 int http_answer_give(struct http_answer *a, unsigned status, const char *type, char *body);
 
-/* GET /history?destination=…&limit=…&before=… : messages of a destination that were stored, the newest `limit`, in ascending order. Who
- * may subscribe may read; credentials by HTTP Basic. */
+/* GET /history?destination=…&limit=…&before=… : messages of a destination that were stored, the
+ * newest `limit`, in ascending order. Who may subscribe may read; credentials by HTTP Basic. */
 int http_history(struct connection *c);

@@ -18,8 +18,10 @@
 
 #define ACCEPTS_PER_TURN 64
 #define BACKLOG 4096
-#define SEND_BUFFER_BYTES 131072 /* bounds what the kernel holds for a client that does not read */
-#define PAUSE_MS 200             /* after running out of descriptors */
+#define SEND_BUFFER_BYTES                                                                          \
+    131072           /* bounds what the kernel holds for a client that does not read               \
+                      */
+#define PAUSE_MS 200 /* after running out of descriptors */
 #define ADDRESS_LEN (INET6_ADDRSTRLEN + 4)
 
 /* How many sockets one address has open; IPv6 counts by /64. */
@@ -100,7 +102,8 @@ void listener_gone(struct listener *l, const char *address)
 
 static void on_listen(uv_poll_t *handle, int status, int events);
 
-/* Out of descriptors (or of kernel memory): nobody is accepted until some are free again. Connections wait in the backlog. */
+/* Out of descriptors (or of kernel memory): nobody is accepted until some are free again.
+ * Connections wait in the backlog. */
 static void pause_accepting(struct listener *l, int error)
 {
     uv_poll_stop(&l->poll);
@@ -132,7 +135,8 @@ static void on_resume(struct wheel_timer *timer, uint64_t now_ms)
 
 static void address_of(const struct sockaddr_storage *a, socklen_t len, char text[ADDRESS_LEN])
 {
-    if (getnameinfo((const struct sockaddr *)a, len, text, ADDRESS_LEN, NULL, 0, NI_NUMERICHOST) != 0) {
+    if (getnameinfo((const struct sockaddr *)a, len, text, ADDRESS_LEN, NULL, 0, NI_NUMERICHOST) !=
+        0) {
         snprintf(text, ADDRESS_LEN, "?");
     }
 }
@@ -189,7 +193,8 @@ static int open_socket(const char *address, int port, bool is_shared)
 {
     char service[16];
     snprintf(service, sizeof service, "%d", port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *found;
     if (getaddrinfo(address, service, &hints, &found) != 0) {
         errno = EADDRNOTAVAIL;
@@ -202,7 +207,8 @@ static int open_socket(const char *address, int port, bool is_shared)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         bool failed = is_shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0;
-        if (failed || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+        if (failed || bind(fd, found->ai_addr, found->ai_addrlen) != 0 ||
+            listen(fd, BACKLOG) != 0) {
             int error = errno;
             close(fd);
             errno = error;
@@ -220,7 +226,8 @@ static int port_of(int fd)
     if (getsockname(fd, (struct sockaddr *)&a, &len) != 0) {
         return 0;
     }
-    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port : ((struct sockaddr_in *)&a)->sin_port);
+    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
+                                         : ((struct sockaddr_in *)&a)->sin_port);
 }
 
 struct listener *listener_new(struct reactor *r, int *port)
@@ -239,7 +246,8 @@ struct listener *listener_new(struct reactor *r, int *port)
     struct listener *l = calloc(1, sizeof *l);
     int fd = l ? open_socket(address, *port, true) : -1;
     if (fd < 0) {
-        log_error(r->name, "listener.failed", "address=%s port=%d error=%s", address, *port, strerror(errno));
+        log_error(r->name, "listener.failed", "address=%s port=%d error=%s", address, *port,
+                  strerror(errno));
         free(l);
         return NULL;
     }

@@ -1,6 +1,8 @@
-/* Bytes in and out: WebSocket and HTTP by libwebsockets, and the listener. The face of gateway/transport/. Knows no STOMP.
+/* Bytes in and out: WebSocket and HTTP by libwebsockets, and the listener. The face of
+ * gateway/transport/. Knows no STOMP.
  *
- * Belongs to one loop thread. libwebsockets contexts must all be created before the first loop runs, by one thread.
+ * Belongs to one loop thread. libwebsockets contexts must all be created before the first loop
+ * runs, by one thread.
  */
 #pragma once
 
@@ -14,10 +16,11 @@ struct transport;
 struct transport *transport_new(struct reactor *r, struct metrics *const *siblings, int n_siblings);
 
 /* Takes the accepted socket. `address` is the peer's (copied). -1: it was closed. */
-int transport_adopt(struct transport *t, int fd, const char *address) __attribute__((warn_unused_result));
+int transport_adopt(struct transport *t, int fd, const char *address)
+    __attribute__((warn_unused_result));
 
-/* Once per loop turn: starts and stops reading as sessions wanted. Never done inside a RECEIVE callback, where libwebsockets would
- * spin (libwebsockets issue 2360). */
+/* Once per loop turn: starts and stops reading as sessions wanted. Never done inside a RECEIVE
+ * callback, where libwebsockets would spin (libwebsockets issue 2360). */
 void transport_turn(struct transport *t);
 
 /* Ends the context. The loop has to run on until its handles are closed; then transport_free(). */
@@ -26,8 +29,9 @@ void transport_free(struct transport *t);
 
 struct listener;
 
-/* Opens the listening socket of this reactor. For the first of several it is first bound without SO_REUSEPORT, so that a port in use
- * is found out. `port` 0 takes any; *port is set to what it is. NULL with a log line. */
+/* Opens the listening socket of this reactor. For the first of several it is first bound without
+ * SO_REUSEPORT, so that a port in use is found out. `port` 0 takes any; *port is set to what it is.
+ * NULL with a log line. */
 struct listener *listener_new(struct reactor *r, int *port);
 
 /* Begins to accept. */

@@ -45,7 +45,8 @@ static const uint8_t *gather(struct outq *q, uint8_t *scratch, uint32_t *n, size
     return scratch;
 }
 
-/* Whole pre-framed messages as LWS_WRITE_RAW, several in one write, and never while libwebsockets still holds a part of the last. */
+/* Whole pre-framed messages as LWS_WRITE_RAW, several in one write, and never while libwebsockets
+ * still holds a part of the last. */
 static void connection_flush(void *connection)
 {
     struct connection *c = connection;
@@ -73,8 +74,8 @@ static int writeable(struct connection *c)
 {
     connection_flush(c);
     if (c->is_closing && client_outq(c->client)->n == 0 && !lws_partial_buffered(c->wsi)) {
-        lws_close_reason(c->wsi, (enum lws_close_status)c->close_code, (unsigned char *)c->close_text,
-                         strlen(c->close_text));
+        lws_close_reason(c->wsi, (enum lws_close_status)c->close_code,
+                         (unsigned char *)c->close_text, strlen(c->close_text));
         return -1;
     }
     return 0;
@@ -150,7 +151,8 @@ static struct slice header(struct lws *wsi, enum lws_token_indexes token, char *
 static bool is_our_path(const struct reactor *r, struct slice uri)
 {
     struct slice path = slice_of(r->config->gateway.path);
-    return slice_equals(uri, path) || (uri.len == path.len + 1 && slice_starts_with(uri, path) && uri.ptr[path.len] == '/');
+    return slice_equals(uri, path) ||
+           (uri.len == path.len + 1 && slice_starts_with(uri, path) && uri.ptr[path.len] == '/');
 }
 
 /* Which of ours are in the list that the client offers: a bit per version. */
@@ -176,8 +178,9 @@ static unsigned offered_versions(struct slice list)
     return bits;
 }
 
-/* libwebsockets takes the first name of the client's list that the vhost knows, and webstomp-client lists v10 first. So for this one
- * handshake, which it finishes before it looks at another socket, the vhost knows only the highest that was offered. */
+/* libwebsockets takes the first name of the client's list that the vhost knows, and webstomp-client
+ * lists v10 first. So for this one handshake, which it finishes before it looks at another socket,
+ * the vhost knows only the highest that was offered. */
 static void prefer(struct lws *wsi, unsigned offered)
 {
     struct lws_protocols *p = (struct lws_protocols *)(uintptr_t)lws_get_protocol(wsi);
@@ -212,7 +215,8 @@ static int confirm_upgrade(struct connection *c, struct lws *wsi)
     struct slice offer = header(wsi, WSI_TOKEN_PROTOCOL, list, sizeof list);
     unsigned offered = offered_versions(offer);
     if (offer.ptr && !offered) {
-        return refuse_upgrade(c, wsi, HTTP_STATUS_BAD_REQUEST, "None of v10.stomp, v11.stomp, v12.stomp was offered");
+        return refuse_upgrade(c, wsi, HTTP_STATUS_BAD_REQUEST,
+                              "None of v10.stomp, v11.stomp, v12.stomp was offered");
     }
     if (r->is_draining) {
         return refuse_upgrade(c, wsi, HTTP_STATUS_SERVICE_UNAVAILABLE, "Going down");
@@ -243,7 +247,8 @@ static int receive(struct connection *c, void *bytes, size_t len)
     if (lws_is_first_fragment(c->wsi)) {
         c->n_fragments = 0;
     }
-    /* Frames, not callbacks: a long frame comes in many pieces, an empty continuation frame in one. */
+    /* Frames, not callbacks: a long frame comes in many pieces, an empty continuation frame in one.
+     */
     c->n_fragments += lws_remaining_packet_payload(c->wsi) == 0;
     if (c->n_fragments > (uint32_t)c->transport->reactor->config->limits.fragments) {
         client_refuse(c->client, CLOSE_LIMIT, "Too many fragments in one WebSocket message");
@@ -265,7 +270,8 @@ static void address_forget(struct lws *wsi)
     }
 }
 
-static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t len)
 {
     struct connection *c = user;
     switch (reason) {
@@ -382,7 +388,8 @@ static int make_context(struct transport *t)
         .gid = (gid_t)-1,
         .user = t->reactor,
         .foreign_loops = (void *[]){t->reactor->loop},
-        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 |
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE,
         .max_http_header_data = (unsigned short)config->limits.header_block_http_bytes,
         .timeout_secs = (unsigned)(config->limits.handshake_ms + 999) / 1000,
@@ -390,7 +397,8 @@ static int make_context(struct transport *t)
         .retry_and_idle_policy = &keep_alive,
         .alpn = "http/1.1",
         .server_string = "stompgate",
-        .extensions = NULL, /* no permessage-deflate: broken with libuv here, and no compression bombs */
+        .extensions =
+            NULL, /* no permessage-deflate: broken with libuv here, and no compression bombs */
     };
     t->context = lws_create_context(&info);
     t->vhost = t->context ? lws_create_vhost(t->context, &info) : NULL;
@@ -442,7 +450,8 @@ void transport_free(struct transport *t)
     if (!t) {
         return;
     }
-    /* On a loop of ours libwebsockets ends in two steps: the first closes its handles, the second, when the loop has closed them, frees. */
+    /* On a loop of ours libwebsockets ends in two steps: the first closes its handles, the second,
+     * when the loop has closed them, frees. */
     if (t->is_stopped) {
         lws_context_destroy(t->context);
     }
