@@ -1,21 +1,23 @@
-/* One connection to RabbitMQ that is kept alive, and everything that is done over it. The face of amqp/.
+/* One connection to RabbitMQ that is kept alive, and everything that is done over it. The face of
+ * amqp/.
  *
- * A broker owns one AMQP 0-9-1 connection on the caller's libuv loop. It tries its hosts in turn, reconnects with back-off and
- * jitter, and puts back what it was told to keep: exchanges, queues, bindings, consumers, and the publishes that nobody
- * confirmed. It never blocks. Its channels:
+ * A broker owns one AMQP 0-9-1 connection on the caller's libuv loop. It tries its hosts in turn,
+ * reconnects with back-off and jitter, and puts back what it was told to keep: exchanges, queues,
+ * bindings, consumers, and the publishes that nobody confirmed. It never blocks. Its channels:
  *
  *     topology   what we own: declares, binds, unbinds, deletes; pipelined
- *     scratch    what a client names is first touched here, passively; a 404 costs nobody else anything
- *     consume    the consumers
- *     fixed      publishes to exchanges named in the configuration, in confirm mode
- *     dynamic    publishes to exchanges named by clients, in confirm mode
+ *     scratch    what a client names is first touched here, passively; a 404 costs nobody else
+ * anything consume    the consumers fixed      publishes to exchanges named in the configuration,
+ * in confirm mode dynamic    publishes to exchanges named by clients, in confirm mode
  *
- * A request that fails closes its channel (AMQP 0-9-1, 1.5 "Channel"). The request at the head of the channel's
- * first-in-first-out is the culprit and gets the answer; the others are sent again on the re-opened channel.
+ * A request that fails closes its channel (AMQP 0-9-1, 1.5 "Channel"). The request at the head of
+ * the channel's first-in-first-out is the culprit and gets the answer; the others are sent again on
+ * the re-opened channel.
  *
- * Belongs to one loop thread; so do all callbacks. Callbacks run from the loop, never from inside a call to broker_*, with one
- * exception that is named below. Threads that run this loop need a stack of 8 MiB (nested tables of a hostile publisher).
- * Names and strings that are passed in are copied.
+ * Belongs to one loop thread; so do all callbacks. Callbacks run from the loop, never from inside a
+ * call to broker_*, with one exception that is named below. Threads that run this loop need a stack
+ * of 8 MiB (rabbitmq-c walks into nested tables of methods). Names and strings that are passed in
+ * are copied.
  */
 #pragma once
 
@@ -28,7 +30,9 @@
 struct uv_loop_s;
 struct broker;
 
-/* ---- Life ---------------------------------------------------------------------------------------------------------- */
+/* ---- Life
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 enum broker_state {
     BROKER_DOWN,       /* not connected; the next try is timed */
@@ -50,8 +54,8 @@ struct broker_options {
     int heartbeat_s;
     int reconnect_min_ms;
     int reconnect_max_ms;
-    int sweep_ms;             /* everything kept is asserted again, slowly, at this interval; 0: never */
-    bool is_publisher;        /* opens the channels fixed and dynamic */
+    int sweep_ms;      /* everything kept is asserted again, slowly, at this interval; 0: never */
+    bool is_publisher; /* opens the channels fixed and dynamic */
     size_t unconfirmed_bytes; /* publisher: bound of what is kept until confirmed */
     bool watches;             /* listens to amq.rabbitmq.event where the broker has it */
 };
@@ -62,29 +66,34 @@ struct broker_events {
     /* The state changed. BROKER_UP comes after everything kept was restored. */
     void (*state)(void *owner, enum broker_state state);
 
-    /* broker_publish() said BROKER_FULL before and would accept now; also after connection.unblocked. */
+    /* broker_publish() said BROKER_FULL before and would accept now; also after
+     * connection.unblocked. */
     void (*room)(void *owner);
 
     /* A publish came to its end, exactly once for each that was accepted. */
     void (*settled)(void *owner, const struct broker_settled *settled);
 
-    /* Messages for this kept queue may be missing: it did not exist between from_unix_ms and now, or it overflowed. It stands
-     * again, its bindings too. Runs before the first delivery that follows the gap. */
+    /* Messages for this kept queue may be missing: it did not exist between from_unix_ms and now,
+     * or it overflowed. It stands again, its bindings too. Runs before the first delivery that
+     * follows the gap. */
     void (*gap)(void *owner, const char *queue, uint64_t from_unix_ms);
 
-    /* Something we keep had been deleted by somebody else and was put back: "queue", "exchange" or "binding". */
+    /* Something we keep had been deleted by somebody else and was put back: "queue", "exchange" or
+     * "binding". */
     void (*restored)(void *owner, const char *kind, const char *name);
 };
 
-/* Borrows loop, owner and events, which must outlive the broker; copies the options. NULL when out of memory. */
+/* Borrows loop, owner and events, which must outlive the broker; copies the options. NULL when out
+ * of memory. */
 struct broker *broker_new(struct uv_loop_s *loop, const struct broker_options *options,
                           const struct broker_events *events, void *owner);
 
 /* Begins to connect. */
 void broker_start(struct broker *b);
 
-/* Closes the connection politely (connection.close, at most one second) and then calls stopped(owner) from the loop. Unconfirmed
- * publishes are settled as BROKER_UNKNOWN before. May be called twice; the second does nothing. */
+/* Closes the connection politely (connection.close, at most one second) and then calls
+ * stopped(owner) from the loop. Unconfirmed publishes are settled as BROKER_UNKNOWN before. May be
+ * called twice; the second does nothing. */
 void broker_stop(struct broker *b, void (*stopped)(void *owner));
 
 /* Only when stopped was called, or when broker_start() never was. NULL does nothing. */
@@ -117,7 +126,9 @@ struct broker_stats {
 
 void broker_stats(const struct broker *b, struct broker_stats *stats);
 
-/* ---- Topology ------------------------------------------------------------------------------------------------------ */
+/* ---- Topology
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 struct broker_reply {
     bool is_ok;
@@ -127,7 +138,8 @@ struct broker_reply {
     uint32_t consumers;
 };
 
-/* `cookie` is what was passed with the request: the owner finds its object by it again, or finds it gone. */
+/* `cookie` is what was passed with the request: the owner finds its object by it again, or finds it
+ * gone. */
 typedef void (*broker_done_fn)(void *owner, uint64_t cookie, const struct broker_reply *reply);
 
 struct broker_exchange {
@@ -136,26 +148,36 @@ struct broker_exchange {
     bool is_durable;
 };
 
+/* An exclusive queue dies with its connection, but a half-open old connection may hold its name for
+ * minutes. So at the broker its name has a suffix that changes with each declare,
+ * "stompgate.live.chat-1.0.topic.3fa2c1"; everywhere in this face it is called by the name that is
+ * given here, at most 248 bytes. */
 struct broker_queue {
     const char *name;
     bool is_durable;
     bool is_exclusive;
-    int64_t max_bytes;       /* x-max-length-bytes, 0: none */
-    const char *overflow;    /* "drop-head" or "reject-publish"; NULL: the broker's default */
-    const char *prefix_key;  /* a binding key that covers all others ("#"), NULL where there is none */
-    size_t bind_max;         /* with prefix_key: over so many keys the prefix is bound instead; 0: no bound */
-    bool reports_overflow;   /* events.gap also when it dropped messages */
+    int64_t max_bytes;    /* x-max-length-bytes, 0: none */
+    const char *overflow; /* "drop-head" or "reject-publish"; NULL: the broker's default */
+    const char
+        *prefix_key; /* a binding key that covers all others ("#"), NULL where there is none */
+    size_t
+        bind_max; /* with prefix_key: over so many keys the prefix is bound instead; 0: no bound */
+    bool reports_overflow; /* events.gap also when it dropped messages */
 };
 
-/* All of these are kept: they hold for the life of the broker object, are put back after every reconnect, and while there is no
- * connection they wait. `done` (may be NULL) runs once, when it stands for the first time or was refused. What was refused is not kept.
- * -1 when out of memory or when a name is longer than 255 bytes; `done` does not run then. Keeping what is kept
- * already is not sent again: `done` runs when it stands.
+/* All of these are kept: they hold for the life of the broker object, are put back after every
+ * reconnect, and while there is no connection they wait. `done` (may be NULL) runs once, when it
+ * stands for the first time or was refused. What was refused is not kept. -1 when out of memory or
+ * when a name is longer than 255 bytes; `done` does not run then. Keeping what is kept already is
+ * not sent again: `done` runs when it stands. What is dropped before that gets the code 320. A type
+ * of exchange that the broker does not know makes it close the whole connection: it is refused all
+ * the same, but everybody pays a reconnect.
  *
- * Of a queue with prefix_key the exact bindings are put back behind the prefix: the prefix first, the exact keys in the
- * background, then the prefix is taken away, so that all keys are heard again after one round trip. */
-int broker_keep_exchange(struct broker *b, const struct broker_exchange *exchange, broker_done_fn done,
-                         uint64_t cookie) __attribute__((warn_unused_result));
+ * Of a queue with prefix_key the exact bindings are put back behind the prefix: the prefix first,
+ * the exact keys in the background, then the prefix is taken away, so that all keys are heard again
+ * after one round trip. */
+int broker_keep_exchange(struct broker *b, const struct broker_exchange *exchange,
+                         broker_done_fn done, uint64_t cookie) __attribute__((warn_unused_result));
 int broker_keep_queue(struct broker *b, const struct broker_queue *queue, broker_done_fn done,
                       uint64_t cookie) __attribute__((warn_unused_result));
 int broker_bind(struct broker *b, const char *queue, const char *exchange, struct slice key,
@@ -170,16 +192,19 @@ void broker_drop_queue(struct broker *b, const char *queue);
 /* Forgets the exchange; deletes it at the broker if nothing is bound to it (if-unused). */
 void broker_drop_exchange(struct broker *b, const char *exchange);
 
-/* Does it exist? Passive, on the scratch channel. Answers are remembered: an existing one until something says otherwise but at
- * most 5 s, a missing one for 1 s; from memory `done` runs INSIDE this call (the one exception). -1: out of memory. */
-int broker_probe_exchange(struct broker *b, const char *exchange, broker_done_fn done, uint64_t cookie)
-    __attribute__((warn_unused_result));
+/* Does it exist? Passive, on the scratch channel. Answers are remembered: an existing one until
+ * something says otherwise but at most 5 s, a missing one for 1 s; from memory `done` runs INSIDE
+ * this call (the one exception). -1: out of memory. */
+int broker_probe_exchange(struct broker *b, const char *exchange, broker_done_fn done,
+                          uint64_t cookie) __attribute__((warn_unused_result));
 
 /* The same for a queue; never remembered, reply->messages and reply->consumers are filled. */
 int broker_probe_queue(struct broker *b, const char *queue, broker_done_fn done, uint64_t cookie)
     __attribute__((warn_unused_result));
 
-/* ---- Messages ------------------------------------------------------------------------------------------------------ */
+/* ---- Messages
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 #define BROKER_MAX_HEADERS 128
 
@@ -188,8 +213,9 @@ struct broker_header {
     struct slice value;
 };
 
-/* Absent strings have ptr NULL. Sent, all header values are long strings. Received, scalar values are given as text (integers and
- * floats in decimal, true/false, timestamps as seconds); nested tables and arrays are left out. */
+/* Absent strings have ptr NULL. Sent, all header values are long strings. Received, scalar values
+ * are given as text (integers and floats in decimal, true/false, timestamps as seconds); nested
+ * tables and arrays are left out, and so is what comes behind the first BROKER_MAX_HEADERS. */
 struct broker_properties {
     struct slice content_type;
     struct slice content_encoding;
@@ -231,9 +257,13 @@ struct broker_consume {
     uint64_t cookie;
 };
 
-/* A kept consumer: started as soon as its queue stands, and again after every reconnect, basic.cancel or channel error.
- * -1 when out of memory. */
-int broker_consume(struct broker *b, const struct broker_consume *consume) __attribute__((warn_unused_result));
+/* A kept consumer: started as soon as its queue stands, and again after every reconnect,
+ * basic.cancel or channel error. A queue that is not kept is asked for every second until it
+ * exists. Deliveries that cannot be read (a body over 64 MiB, malformed properties) are counted
+ * and, where acks are used, rejected without requeue. -1 when out of memory or when the tag is
+ * taken. */
+int broker_consume(struct broker *b, const struct broker_consume *consume)
+    __attribute__((warn_unused_result));
 
 /* Stops and forgets it. No delivery callback runs for it after this returns. */
 void broker_cancel(struct broker *b, const char *tag);
@@ -255,12 +285,15 @@ struct broker_publish {
 
 enum broker_publish_status {
     BROKER_ACCEPTED, /* copied; will be settled exactly once */
-    BROKER_FULL,     /* not taken: blocked, not up, or over unconfirmed_bytes; events.room tells when to try again */
-    BROKER_INVALID   /* not taken: a string over 255 bytes, or headers over frame_max; never right later */
+    BROKER_FULL, /* not taken: blocked, not up, or over unconfirmed_bytes; events.room tells when to
+                    try again */
+    BROKER_INVALID /* not taken: a string over 255 bytes, or headers over frame_max; never right
+                      later */
 };
 
-/* Borrows everything; encodes it once. Publishes leave in one send at the end of the loop turn. They are sent in the order of the calls
- * (per channel), and again in that order, with the same message id, after a channel or the connection was lost. */
+/* Borrows everything; encodes it once. Publishes leave in one send at the end of the loop turn.
+ * They are sent in the order of the calls (per channel), and again in that order, with the same
+ * message id, after a channel or the connection was lost. */
 enum broker_publish_status broker_publish(struct broker *b, const struct broker_publish *publish)
     __attribute__((warn_unused_result));
 
@@ -269,7 +302,8 @@ bool broker_is_full(const struct broker *b);
 
 enum broker_outcome {
     BROKER_CONFIRMED, /* basic.ack, and it was not returned */
-    BROKER_NACKED,    /* basic.nack: a queue refused it (full with reject-publish, or its leader failed) */
+    BROKER_NACKED,    /* basic.nack: a queue refused it (full with reject-publish, or its leader
+                         failed) */
     BROKER_RETURNED,  /* basic.return: mandatory, and no queue was there */
     BROKER_REFUSED,   /* the broker closed the channel over it; code and text say why */
     BROKER_UNKNOWN    /* the broker object was stopped before an answer came */
@@ -284,7 +318,9 @@ struct broker_settled {
     size_t bytes;     /* of the body */
 };
 
-/* Only for the publisher's refusals: called when the broker says 404 for an exchange named in unconfirmed publishes. Return true when
- * the owner has called broker_keep_exchange() to declare it again: the publishes are then sent again behind it; false:
- * they are settled as BROKER_REFUSED. NULL means always false. Set before broker_start(). */
-void broker_on_missing_exchange(struct broker *b, bool (*missing)(void *owner, struct slice exchange));
+/* Only for the publisher's refusals: called when the broker says 404 for an exchange named in
+ * unconfirmed publishes. Return true when the owner has called broker_keep_exchange() to declare it
+ * again: the publishes are then sent again behind it; false: they are settled as BROKER_REFUSED.
+ * NULL means always false. Set before broker_start(). */
+void broker_on_missing_exchange(struct broker *b,
+                                bool (*missing)(void *owner, struct slice exchange));

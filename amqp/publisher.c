@@ -2,6 +2,7 @@
  * done when one of them is the reason for that. */
 #include "amqp/broker_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -253,6 +254,7 @@ static struct publication *shift(struct pub_channel *pc)
     if (first == &pc->unsent) {
         return NULL;
     }
+    assert(first->prev == &pc->unsent);
     list_remove(first);
     return LIST_OWNER(first, struct publication, node);
 }
@@ -512,7 +514,10 @@ void publisher_stop(struct broker *b)
     for (unsigned i = 0; i < 2; i++) {
         struct pub_channel *pc = &b->publisher.channels[i];
         take_back(pc);
-        for (struct publication *p = shift(pc); p; p = shift(pc)) {
+        for (struct list *n = pc->unsent.next; n != &pc->unsent;) {
+            struct publication *p = LIST_OWNER(n, struct publication, node);
+            n = n->next;
+            list_remove(&p->node);
             settle(b, p, BROKER_UNKNOWN, 320, "the gateway stops");
         }
     }
