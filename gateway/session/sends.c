@@ -62,7 +62,6 @@ static bool prepare(struct session *s, const struct stomp_frame *frame, struct o
     struct session_problem problem = {0};
     struct error_about about = error_about_frame(frame);
     if (about.receipt.len > SESSION_ID_MAX) {
-        about.receipt = (struct slice){NULL, 0};
         error_end(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", "'receipt' may have %d bytes\n",
                   SESSION_ID_MAX);
         return false;
