@@ -428,6 +428,12 @@ class Harness {
         await run(path.join(root, 'scripts/services'), [action, env('STOMPGATE_SERVICES')], { timeout: 180000 });
     }
 
+    // RabbitMQ's command line tool: what the management API cannot do.
+    async rabbitmqctl(...args) {
+        const run = promisify(execFile);
+        return run(path.join(root, 'scripts/services'), ['rabbitmqctl', env('STOMPGATE_SERVICES'), ...args], { timeout: 60000 });
+    }
+
     // Something to undo at the end, last first.
     defer(undo) {
         this.closers.push(undo);
