@@ -56,18 +56,12 @@ static void check_hosts(struct config_reader *r, const struct config_strings *ho
     }
 }
 
-/* "*", or scheme://host[:port], where the host may begin with "*.": a browser sends no path. */
+/* "*", or [scheme://]host[:port], where the host may begin with "*.": a browser sends no path. */
 static bool is_origin(const char *text)
 {
-    if (strcmp(text, "*") == 0) {
-        return true;
-    }
-    const char *host = strstr(text, "://");
-    if (!host || host == text) {
-        return false;
-    }
-    host += 3;
-    return *host && !strpbrk(host, "/?#@ ");
+    const char *scheme_end = strstr(text, "://");
+    const char *host = scheme_end ? scheme_end + 3 : text;
+    return scheme_end != text && *host && strcmp(text, "null") != 0 && !strpbrk(host, "/?#@ ");
 }
 
 static void check_origins(struct config_reader *r, const struct config_strings *origins)
@@ -114,14 +108,18 @@ static void check_broker(struct config_reader *r, const struct config *c)
     }
 }
 
-static bool needs_fill(const struct config *c)
+static void check_history(struct config_reader *r, const struct config *c)
 {
-    for (size_t i = 0; i < c->n_routes; i++) {
+    if (c->history.enabled && !*c->database.url) {
+        config_complain(r, CONFIG_AT_VALUE, "history.enabled", "needs database.url");
+    }
+    for (size_t i = 0; i < c->n_routes && !c->history.enabled; i++) {
         if (c->routes[i].on_gap == CONFIG_GAP_FILL) {
-            return true;
+            config_complain(r, CONFIG_AT_VALUE, "history.enabled",
+                            "must be true: the route %s has on_gap = \"fill\"",
+                            c->routes[i].prefix);
         }
     }
-    return false;
 }
 
 static void check_store(struct config_reader *r, const struct config *c)
@@ -131,12 +129,6 @@ static void check_store(struct config_reader *r, const struct config *c)
     if (strcmp(c->store.queue, c->store.dead_queue) == 0) {
         config_complain(r, CONFIG_AT_VALUE, "store.dead_queue", "must not be store.queue itself");
     }
-    if (c->history.enabled && !*c->database.url) {
-        config_complain(r, CONFIG_AT_VALUE, "history.enabled", "needs database.url");
-    } else if (needs_fill(c) && !*c->database.url) {
-        config_complain(r, CONFIG_AT_VALUE, "database.url",
-                        "must be given: a route has on_gap = \"fill\"");
-    }
 }
 
 void config_check(struct config_reader *r, const struct config *c)
@@ -144,4 +136,5 @@ void config_check(struct config_reader *r, const struct config *c)
     check_gateway(r, c);
     check_broker(r, c);
     check_store(r, c);
+    check_history(r, c);
 }

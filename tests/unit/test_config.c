@@ -305,15 +305,16 @@ static void test_example_does_the_same_as_no_file(void **state)
 static void test_values_are_taken(void **state)
 {
     (void)state;
-    struct config *c = load("[gateway]\n"
-                            "name = 'chat-1'\nport = 0\nanonymous = true\nws_frame = 'binary'\n"
-                            "bind = '::1'\nlog_level = 'debug'\nfiles = 'www'\n"
-                            "origins = ['https://a.example', 'https://*.b.example:8443']\n"
-                            "[limits]\nbody_bytes = 67_108_864\nheader_name_bytes = 255\n"
-                            "[broker]\nhosts = ['a:1', '[::1]:5672']\npassword = 's e c'\n"
-                            "[store]\nqueue_max_bytes = 1099511627776\nmetrics_port = 0\n"
-                            "[database]\nurl = 'host=/run'\n"
-                            "[history]\nenabled = true\n");
+    struct config *c =
+        load("[gateway]\n"
+             "name = 'chat-1'\nport = 0\nanonymous = true\nws_frame = 'binary'\n"
+             "bind = '::1'\nlog_level = 'debug'\nfiles = 'www'\n"
+             "origins = ['https://a.example', 'https://*.b.example:8443', '*', 'c:80']\n"
+             "[limits]\nbody_bytes = 67_108_864\nheader_name_bytes = 255\n"
+             "[broker]\nhosts = ['a:1', '[::1]:5672']\npassword = 's e c'\n"
+             "[store]\nqueue_max_bytes = 1099511627776\nmetrics_port = 0\n"
+             "[database]\nurl = 'host=/run'\n"
+             "[history]\nenabled = true\n");
     char files[128];
     snprintf(files, sizeof files, "%s/www", folder);
     assert_string_equal(c->gateway.name, "chat-1");
@@ -323,7 +324,7 @@ static void test_values_are_taken(void **state)
     assert_string_equal(c->gateway.bind, "::1");
     assert_string_equal(c->gateway.log_level, "debug");
     assert_string_equal(c->gateway.files, files);
-    assert_int_equal(c->gateway.origins.n, 2);
+    assert_int_equal(c->gateway.origins.n, 4);
     assert_string_equal(c->gateway.origins.items[1], "https://*.b.example:8443");
     assert_int_equal(c->limits.body_bytes, 67108864);
     assert_int_equal(c->limits.header_name_bytes, 255);
@@ -404,10 +405,10 @@ static void test_bad_words_and_texts(void **state)
            ":2:8: gateway.bind: must be an IPv4 or IPv6 address, is \"localhost\"\n");
     expect("[gateway]\npath = 'ws'\n",
            ":2:8: gateway.path: must begin with a slash and be without space, ?, # and %\n");
-    expect("[gateway]\norigins = ['example.org', 'https://a/']\n",
+    expect("[gateway]\norigins = ['null', 'https://a/']\n",
            ":2:12: gateway.origins[0]: must be \"*\" or like \"https://example.org\", is "
-           "\"example.org\"\n"
-           ":2:27: gateway.origins[1]: must be \"*\" or like \"https://example.org\", is "
+           "\"null\"\n"
+           ":2:20: gateway.origins[1]: must be \"*\" or like \"https://example.org\", is "
            "\"https://a/\"\n");
     expect("[broker]\nvhost = \"a\\nb\"\n", ":2:9: broker.vhost: has a control character\n");
     expect("[broker]\nvhost = \"a\\u0000b\"\n", ":2:9: broker.vhost: has a control character\n");
@@ -501,7 +502,7 @@ static void test_users(void **state)
 static void test_route_changes_built_in_key_by_key(void **state)
 {
     (void)state;
-    struct config *c = load("[database]\nurl = 'x'\n"
+    struct config *c = load("[database]\nurl = 'x'\n[history]\nenabled = true\n"
                             "[[route]]\nprefix = '/topic/'\nstore = true\non_gap = 'fill'\n"
                             "[[route]]\nprefix = '/exchange/'\nsend = ['ann']\n"
                             "[[route]]\nprefix = '/fanout/'\non_slow = 'drop'\nsubscribe = []\n");
@@ -564,10 +565,11 @@ static void test_bad_routes(void **state)
            ":5:9: route[0].store: a route of type \"any\" cannot be stored; say topic or fanout\n");
     expect("[[route]]\nprefix = '/exchange/'\nstore = true\n",
            ":3:9: route[0].store: a route of type \"any\" cannot be stored; say topic or fanout\n");
-    expect("[database]\nurl = 'x'\n[[route]]\nprefix = '/topic/'\non_gap = 'fill'\n",
-           ":5:10: route[0].on_gap: \"fill\" needs store = true\n");
-    expect("[database]\n[[route]]\nprefix = '/topic/'\non_gap = 'fill'\nstore = true\n",
-           ":1:1: database.url: must be given: a route has on_gap = \"fill\"\n");
+    expect("[database]\nurl = 'x'\n[history]\nenabled = true\n"
+           "[[route]]\nprefix = '/topic/'\non_gap = 'fill'\n",
+           ":7:10: route[0].on_gap: \"fill\" needs store = true\n");
+    expect("[history]\n[[route]]\nprefix = '/topic/'\non_gap = 'fill'\nstore = true\n",
+           ":1:1: history.enabled: must be true: the route /topic/ has on_gap = \"fill\"\n");
     expect("[[route]]\nprefix = 3\n", ":2:10: route[0].prefix: must be a string, is an integer\n");
 }
 
