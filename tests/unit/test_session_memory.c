@@ -1,0 +1,397 @@
+/* What a session costs, and what it does when memory runs out. The session's files are compiled
+ * into this program, with an allocator that counts and fails on request; their static names that
+ * clash are renamed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "gateway/access/acl.h"
+#include "gateway/session/properties.h"
+
+static size_t live_bytes;
+static long n_calls;
+static long fail_at; /* the nth call fails; 0: none */
+
+#define HEAD 16 /* before each block: its size */
+
+static void *counted_malloc(size_t size)
+{
+    if (++n_calls == fail_at) {
+        return NULL;
+    }
+    char *mem = malloc(size + HEAD);
+    memcpy(mem, &size, sizeof(size));
+    live_bytes += size;
+    return mem + HEAD;
+}
+
+static void *counted_calloc(size_t n, size_t size)
+{
+    void *mem = counted_malloc(n * size);
+    return mem ? memset(mem, 0, n * size) : NULL;
+}
+
+static void counted_free(void *mem)
+{
+    if (mem) {
+        size_t size;
+        memcpy(&size, (char *)mem - HEAD, sizeof(size));
+        live_bytes -= size;
+        free((char *)mem - HEAD);
+    }
+}
+
+static void *counted_realloc(void *old, size_t size)
+{
+    void *mem = counted_malloc(size);
+    size_t old_size = 0;
+    if (mem && old) {
+        memcpy(&old_size, (char *)old - HEAD, sizeof(old_size));
+        memcpy(mem, old, old_size < size ? old_size : size);
+        counted_free(old);
+    }
+    return mem;
+}
+
+#define malloc counted_malloc
+#define calloc counted_calloc
+#define realloc counted_realloc
+#define free counted_free
+
+#include "gateway/session/beats.c"
+#define refused connect_refused
+#include "gateway/session/connect.c"
+#undef refused
+#include "gateway/session/error.c"
+#include "gateway/session/parked.c"
+#include "gateway/session/reply.c"
+#define keep sends_keep
+#define refused sends_refused
+#include "gateway/session/sends.c"
+#undef refused
+#undef keep
+#include "gateway/session/session.c"
+#include "gateway/session/session_step.c"
+#define find subs_find
+#define keep subs_keep
+#define start subs_start
+#include "gateway/session/subs.c"
+#undef start
+#undef keep
+#undef find
+#define find tx_find
+#define release tx_release
+#include "gateway/session/tx.c"
+#undef release
+#undef find
+
+#undef malloc
+#undef calloc
+#undef realloc
+#undef free
+
+/* ---- A host that takes everything, or makes it wait ---- */
+
+struct test_host {
+    enum session_verdict verdict;
+    int n_subscribed;
+    int n_published;
+    int n_closed;
+    enum close_reason reason;
+};
+
+static void host_send(void *host, const char *bytes, size_t len)
+{
+    const struct test_host *h = host;
+    assert_int_equal(h->n_closed, 0);
+    assert_true(len > 0 && bytes);
+}
+
+static enum session_verdict host_login(void *host, struct slice login, struct slice passcode,
+                                       struct session_problem *problem)
+{
+    (void)login;
+    (void)passcode;
+    (void)problem;
+    return ((struct test_host *)host)->verdict;
+}
+
+static enum session_verdict host_publish(void *host, const struct session_send *send,
+                                         struct session_problem *problem)
+{
+    struct test_host *h = host;
+    (void)send;
+    (void)problem;
+    h->n_published += h->verdict == SESSION_DONE;
+    return h->verdict;
+}
+
+static enum session_verdict host_subscribe(void *host, struct session_subscription *sub,
+                                           const struct destination *d,
+                                           struct session_problem *problem)
+{
+    struct test_host *h = host;
+    (void)d;
+    (void)problem;
+    sub->host_data = h;
+    h->n_subscribed++;
+    return h->verdict;
+}
+
+static void host_unsubscribe(void *host, struct session_subscription *sub)
+{
+    struct test_host *h = host;
+    assert_ptr_equal(sub->host_data, h);
+    h->n_subscribed--;
+}
+
+static void host_read(void *host, bool wanted)
+{
+    (void)host;
+    (void)wanted;
+}
+
+static void host_close(void *host, enum close_reason reason, const char *text)
+{
+    struct test_host *h = host;
+    assert_non_null(text);
+    h->n_closed++;
+    h->reason = reason;
+}
+
+static const struct session_host host_functions = {
+    .send = host_send,
+    .login = host_login,
+    .publish = host_publish,
+    .subscribe = host_subscribe,
+    .unsubscribe = host_unsubscribe,
+    .read = host_read,
+    .close = host_close,
+};
+
+static char *everybody[] = {(char *)"*"};
+static struct config_route route = {
+    .prefix = (char *)"/topic/",
+    .exchange = (char *)"amq.topic",
+    .type = CONFIG_TOPIC,
+    .send = {everybody, 1},
+    .subscribe = {everybody, 1},
+};
+static struct config config;
+static struct session_settings settings;
+
+static void settle(struct session *s, uint64_t token)
+{
+    struct session_event event = {.type = SESSION_SETTLED,
+                                  .settled = {token, BROKER_CONFIRMED, 0, ""}};
+    session_step(s, &event);
+}
+
+static void bytes(struct session *s, const char *text, size_t len)
+{
+    uint8_t *copy = malloc(len);
+    memcpy(copy, text, len);
+    struct session_event event = {.type = SESSION_BYTES, .bytes = {copy, len}};
+    session_step(s, &event);
+    free(copy);
+}
+
+#define FRAME(s, text) bytes(s, text, sizeof(text))
+
+static void plain(struct session *s, enum session_event_type type)
+{
+    struct session_event event = {.type = type};
+    session_step(s, &event);
+}
+
+static void answer(struct session *s, enum session_event_type type, uint32_t handle)
+{
+    struct session_event event = {.type = type, .answer = {handle, true, NULL}};
+    session_step(s, &event);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    config.routes = &route;
+    config.n_routes = 1;
+    config.limits.headers = 64;
+    config.limits.header_name_bytes = 128;
+    config.limits.header_value_bytes = 8192;
+    config.limits.header_block_bytes = 32768;
+    config.limits.body_bytes = 1048576;
+    config.limits.frame_before_connect_bytes = 16384;
+    config.limits.subscriptions = 256;
+    config.limits.unconfirmed = 1000;
+    config.limits.unconfirmed_bytes = 4194304;
+    config.limits.parked_bytes = 1048576;
+    config.limits.receipt_timeout_ms = 30000;
+    session_settings_init(&settings, &config);
+    log_set_level(LOG_ERROR);
+    return 0;
+}
+
+#define NAME "chat-1/0/1234567890"
+
+/* Design section 8: an idle connection holds no buffers. */
+static void test_memory_of_an_idle_session(void **state)
+{
+    (void)state;
+    struct test_host h = {.verdict = SESSION_DONE};
+    live_bytes = 0;
+    fail_at = 0;
+    struct session *s = session_new(&settings, &host_functions, &h, NAME, 0);
+    FRAME(s, "CONNECT\naccept-version:1.2\nlogin:somebody\npasscode:x\n\n");
+    FRAME(s, "SUBSCRIBE\nid:sub-0\ndestination:/topic/rooms/lobby\n\n");
+    size_t idle = live_bytes;
+    print_message("a session with one subscription: %zu bytes\n", idle);
+    assert_true(idle <= 700);
+    uint64_t token = 0;
+    for (int i = 0; i < 10; i++) {
+        FRAME(s, "SEND\ndestination:/topic/rooms/lobby\nreceipt:r\n\nhello");
+        settle(s, ++token);
+        FRAME(s, "BEGIN\ntransaction:t\n\n");
+        FRAME(s, "SEND\ndestination:/topic/rooms/lobby\ntransaction:t\n\nhello");
+        FRAME(s, "COMMIT\ntransaction:t\nreceipt:r\n\n");
+        settle(s, ++token);
+        h.verdict = SESSION_WAIT;
+        FRAME(s, "SEND\ndestination:/topic/rooms/lobby\nreceipt:r\n\nhello");
+        h.verdict = SESSION_DONE;
+        plain(s, SESSION_ROOM);
+        token += 2; /* one token was offered in vain */
+        settle(s, token);
+    }
+    assert_int_equal(h.n_published, 30);
+    assert_int_equal(live_bytes, idle);
+    assert_null(s->parser.partial);
+    session_free(s);
+    assert_int_equal(live_bytes, 0);
+}
+
+/* 10^4 subscriptions come and go: nothing stays behind (A12). */
+static void test_memory_of_subscribing_again_and_again(void **state)
+{
+    (void)state;
+    struct test_host h = {.verdict = SESSION_DONE};
+    live_bytes = 0;
+    fail_at = 0;
+    struct session *s = session_new(&settings, &host_functions, &h, NAME, 0);
+    FRAME(s, "CONNECT\naccept-version:1.2\n\n");
+    FRAME(s, "SUBSCRIBE\nid:0\ndestination:/topic/a\n\n");
+    size_t one = live_bytes;
+    for (int i = 0; i < 10000; i++) {
+        FRAME(s, "UNSUBSCRIBE\nid:0\n\n");
+        FRAME(s, "SUBSCRIBE\nid:0\ndestination:/topic/a\n\n");
+    }
+    assert_int_equal(live_bytes, one);
+    assert_int_equal(h.n_subscribed, 1);
+    session_free(s);
+    assert_int_equal(h.n_subscribed, 0);
+    assert_int_equal(live_bytes, 0);
+}
+
+/* One of everything that allocates. False when the session could not even begin. */
+static bool conversation(struct test_host *h)
+{
+    *h = (struct test_host){.verdict = SESSION_WAIT};
+    struct session *s = session_new(&settings, &host_functions, h, NAME, 0);
+    if (!s) {
+        return false;
+    }
+    FRAME(s, "CONNECT\naccept-version:1.2\nlogin:somebody\n\n");
+    FRAME(s, "SUBSCRIBE\nid:0\ndestination:/topic/a\nreceipt:r0\n\n");
+    answer(s, SESSION_LOGIN, 0);
+    FRAME(s, "SEND\ndestination:/topic/a\nreceipt:r1\n\nbehind");
+    answer(s, SESSION_SUBSCRIBED, 1);
+    h->verdict = SESSION_DONE;
+    plain(s, SESSION_ROOM);
+    FRAME(s, "SUBSCRIBE\nid:1\ndestination:/topic/b\n\n");
+    FRAME(s, "SUBSCRIBE\nid:2\ndestination:/topic/c\n\n");
+    FRAME(s, "BEGIN\ntransaction:t\n\n");
+    FRAME(s, "SEND\ndestination:/topic/a\ntransaction:t\n\n1");
+    FRAME(s, "SEND\ndestination:/topic/a\ntransaction:t\n\n2");
+    FRAME(s, "COMMIT\ntransaction:t\nreceipt:r2\n\n");
+    FRAME(s, "BEGIN\ntransaction:open\n\n");
+    FRAME(s, "SEND\ndestination:/topic/a\ntransaction:open\n\n1");
+    FRAME(s, "SEND\ndestination:/topic/a\n\nunsettled");
+    FRAME(s, "DISCONNECT\nreceipt:r3\n\n");
+    for (uint64_t token = 1; token < 10; token++) {
+        settle(s, token);
+    }
+    session_free(s);
+    return true;
+}
+
+/* The nth allocation fails, for every n: that session ends, with 1011, and nothing leaks. */
+static void test_memory_runs_out_anywhere(void **state)
+{
+    (void)state;
+    struct test_host h;
+    live_bytes = 0;
+    fail_at = 0;
+    n_calls = 0;
+    assert_true(conversation(&h));
+    assert_int_equal(h.n_closed, 0);
+    assert_int_equal(h.n_published, 4);
+    long n = n_calls;
+    assert_true(n > 15);
+    log_set_level((enum log_level) - 1);
+    for (long i = 1; i <= n; i++) {
+        n_calls = 0;
+        fail_at = i;
+        bool has_begun = conversation(&h);
+        assert_int_equal(has_begun, i > 1);
+        if (has_begun) {
+            assert_int_equal(h.n_closed, 1);
+            assert_int_equal(h.reason, CLOSE_INTERNAL);
+        }
+        assert_int_equal(h.n_subscribed, 0);
+        assert_int_equal(live_bytes, 0);
+    }
+    fail_at = 0;
+}
+
+/* An ERROR too large for the stack, and no memory for it: the client gets no ERROR, but the close.
+ */
+static void test_memory_runs_out_in_error(void **state)
+{
+    (void)state;
+    static const char begin[] = "SEND\nreceipt:r\ndestination:/nowhere/";
+    struct test_host h = {.verdict = SESSION_DONE};
+    char frame[3000];
+    memset(frame, 'x', sizeof(frame));
+    memcpy(frame, begin, sizeof(begin) - 1);
+    memcpy(frame + sizeof(frame) - 3, "\n\n", 3);
+    for (int is_failing = 0; is_failing < 2; is_failing++) {
+        live_bytes = 0;
+        fail_at = 0;
+        h = (struct test_host){.verdict = SESSION_DONE};
+        struct session *s = session_new(&settings, &host_functions, &h, NAME, 0);
+        FRAME(s, "CONNECT\naccept-version:1.2\n\n");
+        fail_at = is_failing ? n_calls + 1 : 0;
+        bytes(s, frame, sizeof(frame));
+        assert_int_equal(h.n_closed, 1);
+        assert_int_equal(h.reason, is_failing ? CLOSE_INTERNAL : CLOSE_REFUSED_FRAME);
+        session_free(s);
+        assert_int_equal(live_bytes, 0);
+    }
+    fail_at = 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory_of_an_idle_session),
+        cmocka_unit_test(test_memory_of_subscribing_again_and_again),
+        cmocka_unit_test(test_memory_runs_out_anywhere),
+        cmocka_unit_test(test_memory_runs_out_in_error),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
