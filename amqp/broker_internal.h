@@ -95,6 +95,8 @@ struct channel {
 bool channel_send(struct broker *b, unsigned number, amqp_method_number_t id, void *method);
 void channel_request(struct broker *b, unsigned number, struct request *r, amqp_method_number_t id,
                      void *method, amqp_method_number_t expects, answer_fn answer);
+/* It was answered otherwise, or nobody wants its answer. */
+void channel_forget(struct channel *ch, struct request *r);
 void channel_init(struct channel *ch, uint16_t number);
 void channel_fini(struct channel *ch);
 void channel_open(struct broker *b, struct channel *ch);
@@ -415,7 +417,6 @@ enum consumer_state {
 
 struct consumer {
     struct list node;
-    struct request qos;
     struct request consume; /* or the question whether its queue exists */
     enum consumer_state state;
     bool is_restoring;
@@ -439,6 +440,8 @@ void consumer_reset(struct broker *b);
 void consumer_restore(struct broker *b);
 void consumer_tick(struct broker *b, uint64_t now_ms);
 void consumer_free(struct broker *b);
+void consumer_on_consuming(struct broker *b, struct slice tag);
+void consumer_on_channel_error(struct broker *b, uint16_t code, const char *text);
 void consumer_on_cancel(struct broker *b, struct slice tag);
 void consumer_on_cancelled(struct broker *b, struct slice tag);
 void consumer_on_delivery(struct broker *b, const struct content *c, struct slice body);

@@ -49,6 +49,12 @@ void channel_request(struct broker *b, unsigned number, struct request *r, amqp_
     channel_send(b, number, id, method);
 }
 
+void channel_forget(struct channel *ch, struct request *r)
+{
+    list_remove(&r->node);
+    ch->n_requests--;
+}
+
 static struct request *shift(struct channel *ch)
 {
     if (list_is_empty(&ch->requests)) {
@@ -150,6 +156,9 @@ static void on_close(struct broker *b, struct channel *ch, const amqp_channel_cl
         culprit->answer(b, culprit, &answer);
     }
     if (ch->number == CH_CONSUME) {
+        if (method == AMQP_BASIC_CONSUME_METHOD) {
+            consumer_on_channel_error(b, close->reply_code, text);
+        }
         consumer_restore(b);
     } else if (ch->number == CH_FIXED || ch->number == CH_DYNAMIC) {
         publisher_on_close(b, ch->number, close->reply_code, text, is_publish);
@@ -330,6 +339,11 @@ static void on_method(struct broker *b, struct channel *ch, amqp_method_number_t
     } else if (id == AMQP_BASIC_CANCEL_METHOD && ch->number == CH_CONSUME) {
         const amqp_basic_cancel_t *cancel = method;
         consumer_on_cancel(b, (struct slice){cancel->consumer_tag.bytes, cancel->consumer_tag.len});
+    } else if (id == AMQP_BASIC_QOS_OK_METHOD && ch->number == CH_CONSUME) {
+        return;
+    } else if (id == AMQP_BASIC_CONSUME_OK_METHOD && ch->number == CH_CONSUME) {
+        const amqp_basic_consume_ok_t *ok = method;
+        consumer_on_consuming(b, (struct slice){ok->consumer_tag.bytes, ok->consumer_tag.len});
     } else if (id == AMQP_BASIC_CANCEL_OK_METHOD && ch->number == CH_CONSUME) {
         const amqp_basic_cancel_ok_t *ok = method;
         consumer_on_cancelled(b, (struct slice){ok->consumer_tag.bytes, ok->consumer_tag.len});

@@ -1,6 +1,7 @@
 /* Consumers that are kept, their deliveries and acks. */
 #include "amqp/broker_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,8 +29,9 @@ static void drop(struct broker *b, struct consumer *c)
     }
     b->n_leaving -= c->is_leaving;
     list_remove(&c->node);
-    list_remove(&c->qos.node);
-    list_remove(&c->consume.node);
+    if (!list_is_empty(&c->consume.node)) {
+        channel_forget(&b->channels[CH_CONSUME], &c->consume);
+    }
     free(c->queue);
     free(c);
 }
@@ -54,35 +56,62 @@ static struct consumer *find_leaving(const struct broker *b, struct slice tag)
 
 /* ---- Starting ---- */
 
-static void on_qos(struct broker *b, struct request *r, const struct answer *a)
+/* Refused or lost with the channel: consumer_on_channel_error() knows whose fault it was. */
+static void on_not_consuming(struct broker *b, struct request *r, const struct answer *a)
 {
-    (void)r;
-    if (a->kind == ANSWER_REFUSED) {
-        conn_fail(b, "basic.qos refused: %u %s", a->code, a->text);
+    struct consumer *c = LIST_OWNER(r, struct consumer, consume);
+    (void)b;
+    (void)a;
+    c->state = CONSUMER_WAITS;
+}
+
+/* Like cancel-ok, consume-ok is sent by the queue's process: it may overtake other answers and be
+ * overtaken, so it is matched by its tag. */
+void consumer_on_consuming(struct broker *b, struct slice tag)
+{
+    struct consumer *c = b->n_leaving > 0 ? find_leaving(b, tag) : NULL;
+    if (!c || list_is_empty(&c->consume.node)) {
+        c = find(b, tag);
+    }
+    if (!c || list_is_empty(&c->consume.node) || c->consume.method != AMQP_BASIC_CONSUME_METHOD) {
+        conn_fail(b, "consume-ok for a consumer that was not started");
+        return;
+    }
+    channel_forget(&b->channels[CH_CONSUME], &c->consume);
+    if (!c->is_cancelled) {
+        c->state = CONSUMER_RUNS;
+        settle(b, c);
     }
 }
 
-static void on_consuming(struct broker *b, struct request *r, const struct answer *a)
+static bool names_queue(const char *text, const char *queue)
 {
-    struct consumer *c = LIST_OWNER(r, struct consumer, consume);
-    if (c->is_cancelled) {
-        return; /* the answer to its basic.cancel comes too, or the channel is gone */
-    }
-    if (a->kind == ANSWER_OK) {
-        c->state = CONSUMER_RUNS;
-        settle(b, c);
-        return;
-    }
-    c->state = CONSUMER_WAITS;
-    if (a->kind == ANSWER_LOST) {
-        return; /* the opened channel starts all of them again */
-    }
-    log_warn(b->name, "broker.consume_refused", "queue=%s code=%u reason=%s", c->queue, a->code,
-             a->text);
+    char quoted[CODEC_NAME_MAX + 3];
+    snprintf(quoted, sizeof(quoted), "'%s'", queue);
+    return strstr(text, quoted) != NULL;
+}
+
+static void blame(struct broker *b, struct consumer *c, uint16_t code, const char *text)
+{
     struct queue *q = topology_queue(b, c->queue);
+    log_warn(b->name, "broker.consume_refused", "queue=%s code=%u reason=%s", c->queue, code, text);
     wait_again(b, c);
-    if (q && a->code == 404) {
+    if (q && code == 404) {
         queue_vanished(b, q, b->last_in_unix_ms);
+    }
+}
+
+/* A basic.consume closed the channel. Its words tell the queue; the consumer that asked first may
+ * be innocent, because its consume-ok may have been on its way. */
+void consumer_on_channel_error(struct broker *b, uint16_t code, const char *text)
+{
+    for (struct list *n = b->consumers.next; n != &b->consumers; n = n->next) {
+        struct consumer *c = LIST_OWNER(n, struct consumer, node);
+        const struct queue *q = topology_queue(b, c->queue);
+        if (!c->is_cancelled && names_queue(text, q ? q->at_broker : c->queue)) {
+            blame(b, c, code, text);
+            return;
+        }
     }
 }
 
@@ -90,9 +119,9 @@ static void send_consume(struct broker *b, struct consumer *c, const char *queue
 {
     c->state = CONSUMER_STARTS;
     if (!c->no_ack) {
+        /* For the consumers that come behind it. Its answer is passed over. */
         amqp_basic_qos_t qos = {.prefetch_count = c->prefetch};
-        channel_request(b, CH_CONSUME, &c->qos, AMQP_BASIC_QOS_METHOD, &qos,
-                        AMQP_BASIC_QOS_OK_METHOD, on_qos);
+        channel_send(b, CH_CONSUME, AMQP_BASIC_QOS_METHOD, &qos);
     }
     amqp_basic_consume_t consume = {
         .queue = broker_bytes(queue),
@@ -100,7 +129,7 @@ static void send_consume(struct broker *b, struct consumer *c, const char *queue
         .no_ack = c->no_ack,
     };
     channel_request(b, CH_CONSUME, &c->consume, AMQP_BASIC_CONSUME_METHOD, &consume,
-                    AMQP_BASIC_CONSUME_OK_METHOD, on_consuming);
+                    AMQP_BASIC_CONSUME_OK_METHOD, on_not_consuming);
 }
 
 static void on_asked(struct broker *b, struct request *r, const struct answer *a)
@@ -120,7 +149,7 @@ static void on_asked(struct broker *b, struct request *r, const struct answer *a
 static void start(struct broker *b, struct consumer *c)
 {
     const struct queue *q = topology_queue(b, c->queue);
-    if (c->state != CONSUMER_WAITS || !broker_is_connected(b)) {
+    if (c->state != CONSUMER_WAITS || !list_is_empty(&c->consume.node) || !broker_is_connected(b)) {
         return;
     }
     if (q && q->kept.is_wanted) {
@@ -169,6 +198,9 @@ void consumer_restore(struct broker *b)
         }
         if (is_asking) {
             continue; /* on the scratch channel, which was not closed */
+        }
+        if (c->state == CONSUMER_WAITS && c->retry_at_ms > uv_now(b->loop)) {
+            continue; /* it was refused a moment ago */
         }
         c->state = CONSUMER_WAITS;
         if (b->state == BROKER_RESTORING && !c->is_restoring) {
@@ -248,7 +280,6 @@ void consumer_queue_vanished(struct broker *b, const char *queue)
     }
 }
 
-/* Not in the order of requests: the queue's process answers, not the channel's. */
 void consumer_on_cancelled(struct broker *b, struct slice tag)
 {
     struct consumer *c = b->n_leaving > 0 ? find_leaving(b, tag) : NULL;
@@ -293,7 +324,6 @@ int consumer_add(struct broker *b, const struct broker_consume *spec,
         return -1;
     }
     list_init(&c->node);
-    list_init(&c->qos.node);
     list_init(&c->consume.node);
     c->spec = *spec;
     c->spec.queue = NULL;
