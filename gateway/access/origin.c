@@ -9,7 +9,10 @@ struct parts {
 
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    if (c >= 'A' && c <= 'Z') {
+        c = (char)(c + ('a' - 'A'));
+    }
+    return c;
 }
 
 static bool equals_nocase(struct slice a, struct slice b)

@@ -26,15 +26,16 @@ static void part_decode(struct part *part, struct slice text)
     part->text[0] = '\0';
     for (size_t i = 0; i < text.len; i++) {
         struct slice rest = {text.ptr + i, text.len - i};
+        char c = text.ptr[i];
         if (slice_starts_with(rest, SLICE_LITERAL("%2F"))) {
-            part_add(part, '/');
+            c = '/';
             i += 2;
         } else if (slice_starts_with(rest, SLICE_LITERAL("%25"))) {
-            part_add(part, '%');
             i += 2;
-        } else {
-            part_add(part, text.ptr[i] == '/' ? '.' : text.ptr[i]);
+        } else if (c == '/') {
+            c = '.';
         }
+        part_add(part, c);
     }
 }
 

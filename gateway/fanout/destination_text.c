@@ -33,7 +33,10 @@ static void printable(struct slice name, char *text, size_t size)
         len--;
     }
     for (size_t i = 0; i < len; i++) {
-        text[i] = destination_is_control(name.ptr[i]) ? '?' : name.ptr[i];
+        text[i] = name.ptr[i];
+        if (destination_is_control(text[i])) {
+            text[i] = '?';
+        }
     }
     text[len] = '\0';
 }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <strings.h>
 
 #define TEXT_MAX 255               /* AMQP shortstr */
 #define EXPIRATION_MAX 4294967295u /* RabbitMQ closes the channel over more */
@@ -9,13 +10,7 @@
 static bool starts_with_nocase(struct slice text, const char *prefix)
 {
     size_t len = strlen(prefix);
-    for (size_t i = 0; i < len; i++) {
-        char c = i < text.len ? text.ptr[i] : '\0';
-        if ((c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) != prefix[i]) {
-            return false;
-        }
-    }
-    return true;
+    return text.len >= len && strncasecmp(text.ptr, prefix, len) == 0;
 }
 
 static int refuse(struct session_problem *problem, const char *header, const char *must)

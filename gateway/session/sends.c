@@ -98,7 +98,7 @@ static struct send *new_send(struct session *s, const struct stomp_frame *frame,
     send->bytes = cost(frame);
     send->has_receipt = receipt.ptr != NULL;
     send->receipt_len = (uint16_t)receipt.len;
-    if (receipt.len) {
+    if (receipt.ptr && receipt.len) {
         memcpy(send->receipt, receipt.ptr, receipt.len);
     }
     return send;

@@ -185,6 +185,7 @@ static void take_bytes(struct session *s, uint8_t *bytes, size_t len)
         case STOMP_FRAME:
             s->half_frame_ms = SESSION_NEVER;
             take_frame(s, &frame);
+            parked_check_reading(s); /* here, so that cuts between frames make no difference */
             break;
         case STOMP_HEARTBEAT:
             break;

@@ -102,7 +102,7 @@ static bool check_id(struct session *s, const struct stomp_frame *frame, struct 
         error_missing_header(s, frame, "id");
         return false;
     }
-    if (id.len > SESSION_ID_MAX || has_control(id)) {
+    if (id.ptr && (id.len > SESSION_ID_MAX || has_control(id))) {
         error_end(s, CLOSE_REFUSED_FRAME, &about, "Invalid header",
                   "'id' may have %d bytes and no control characters\n", SESSION_ID_MAX);
         return false;

@@ -178,19 +178,17 @@ void tx_commit(struct session *s, const struct stomp_frame *frame)
         bad(s, frame, "Invalid transaction identifier", id);
         return;
     }
+    if (!(*at)->head) {
+        free_tx(unlink_tx(s, at));
+        reply_receipt_of(s, frame);
+        return;
+    }
     struct commit *commit = new_commit((*at)->n, receipt);
     if (!commit) {
         error_out_of_memory(s);
         return;
     }
-    struct tx *tx = unlink_tx(s, at);
-    if (tx->n == 0) {
-        free_tx(tx);
-        free(commit);
-        reply_receipt_of(s, frame);
-        return;
-    }
-    release(s, tx, commit);
+    release(s, unlink_tx(s, at), commit);
     sends_retry(s);
 }
 

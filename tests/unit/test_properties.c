@@ -14,7 +14,7 @@ static struct properties p;
 static struct session_problem problem;
 
 /* A SEND with these headers, name and value in turn, NULL at the end, behind a destination. */
-static int from(bool is_stored, ...)
+static int from(int is_stored, ...)
 {
     static struct stomp_frame frame;
     va_list args;
