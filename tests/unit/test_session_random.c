@@ -42,6 +42,7 @@ struct world {
                                   answered */
     unsigned owner[MAX_SENDS]; /* of the token: which n */
     unsigned n_sends;
+    unsigned next_publish;
     unsigned n_subscribed;
     uint32_t waiting[MAX_SENDS]; /* handles that wait for an answer */
     unsigned n_waiting;
@@ -117,6 +118,8 @@ static enum session_verdict host_publish(void *host, const struct session_send *
     if (answer == SESSION_DONE) {
         unsigned n = (unsigned)atoi(send->body.ptr);
         assert_int_equal(w->receipts[n], 1);
+        assert_true(n >= w->next_publish); /* order: none passes an earlier one */
+        w->next_publish = n + 1;
         w->receipts[n] = 2;
         w->owner[w->n_tokens] = n;
         w->tokens[w->n_tokens++] = send->token;
