@@ -415,7 +415,7 @@ int main(void)
     config.limits.body_bytes = 1048576;
     config.limits.subscriptions = 50;
     config.limits.unconfirmed = 5;
-    config.limits.unconfirmed_bytes = 1500;
+    config.limits.unconfirmed_bytes = 600;
     config.limits.parked_bytes = 3000;
     config.limits.receipt_timeout_ms = 30000;
     config.limits.close_linger_ms = 2000;
