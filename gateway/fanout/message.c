@@ -2,19 +2,22 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define WEBSOCKET_FIN 0x80
 #define WEBSOCKET_TEXT 0x1
 #define WEBSOCKET_BINARY 0x2
+#define WEBSOCKET_CLOSE 0x8
+#define CLOSE_REASON_MAX 123
 
 static size_t header_len(size_t payload_len)
 {
     return payload_len < 126 ? 2 : payload_len < 65536 ? 4 : 10;
 }
 
-static void write_header(uint8_t *p, size_t payload_len, bool is_text)
+static void write_header(uint8_t *p, size_t payload_len, uint8_t opcode)
 {
-    p[0] = WEBSOCKET_FIN | (is_text ? WEBSOCKET_TEXT : WEBSOCKET_BINARY);
+    p[0] = WEBSOCKET_FIN | opcode;
     if (payload_len < 126) {
         p[1] = (uint8_t)payload_len;
         return;
@@ -26,7 +29,7 @@ static void write_header(uint8_t *p, size_t payload_len, bool is_text)
     }
 }
 
-struct message *message_new(size_t payload_len, bool is_text)
+static struct message *make(size_t payload_len, uint8_t opcode)
 {
     size_t head = header_len(payload_len);
     if (payload_len > UINT32_MAX - 16) {
@@ -39,7 +42,29 @@ struct message *message_new(size_t payload_len, bool is_text)
     m->refs = 1;
     m->len = (uint32_t)(head + payload_len);
     m->payload_off = (uint32_t)head;
-    write_header(m->bytes, payload_len, is_text);
+    write_header(m->bytes, payload_len, opcode);
+    return m;
+}
+
+struct message *message_new(size_t payload_len, bool is_text)
+{
+    return make(payload_len, is_text ? WEBSOCKET_TEXT : WEBSOCKET_BINARY);
+}
+
+struct message *message_new_close(int code, const char *reason)
+{
+    size_t len = strnlen(reason, CLOSE_REASON_MAX);
+    struct message *m = make(2 + len, WEBSOCKET_CLOSE);
+    if (!m) {
+        return NULL;
+    }
+    uint8_t *p = message_payload(m);
+    p[0] = (uint8_t)(code >> 8);
+    p[1] = (uint8_t)code;
+    for (size_t i = 0; i < len; i++) {
+        /* ASCII alone: a UTF-8 sequence that was cut would make the frame invalid. */
+        p[2 + i] = reason[i] >= 0x20 && reason[i] < 0x7f ? (uint8_t)reason[i] : ' ';
+    }
     return m;
 }
 

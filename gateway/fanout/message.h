@@ -24,6 +24,10 @@ struct message {
  */
 struct message *message_new(size_t payload_len, bool is_text);
 
+/* One reference to a WebSocket close frame (RFC 6455 section 5.5.1); the reason is cut at 123
+ * bytes. NULL when out of memory. */
+struct message *message_new_close(int code, const char *reason);
+
 /* Where the payload goes; to be written before the message is shared. */
 static inline uint8_t *message_payload(struct message *m)
 {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <uv.h>
 
@@ -48,6 +49,8 @@ static void end_if_failed(struct lws *wsi, int result)
 {
     if (result != 0 && wsi) {
         lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_ASYNC);
+        shutdown(lws_get_socket_fd(wsi),
+                 SHUT_RDWR); /* or it would not be noticed before something happens on it */
     }
 }
 

@@ -22,11 +22,9 @@ struct connection {
     struct http_answer *answer; /* an HTTP request that is being answered; http.c */
     struct list reading;        /* in transport->reading: is_wanted is to be applied */
     bool is_wanted;             /* whether to read */
-    bool is_closing;            /* close when everything is out */
+    bool is_closing;            /* our close frame is queued or sent */
     bool has_failed;            /* a write failed: libwebsockets will end it */
-    uint16_t close_code;
     uint32_t n_fragments; /* of the message that is coming in */
-    char close_text[124];
 };
 
 struct transport {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #define RX_BUFFER_BYTES 2048
 #define PING_AFTER_S 25
@@ -22,10 +23,13 @@ static const char *const version_names[N_VERSIONS] = {"v12.stomp", "v11.stomp", 
 
 /* ---- Out ---- */
 
+/* Ends the socket. libwebsockets notices when it next looks at it: its own time-outs are not armed
+ * anew from outside its callbacks. */
 static void failed(struct connection *c)
 {
     c->has_failed = true;
     lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    shutdown(lws_get_socket_fd(c->wsi), SHUT_RDWR);
 }
 
 /* The first messages that fit into one write. A single one goes from where it stands. */
@@ -65,20 +69,9 @@ static void connection_flush(void *connection)
         }
         client_wrote(c->client, n, len);
     }
-    if (q->n > 0 || c->is_closing) {
+    if (q->n > 0) {
         lws_callback_on_writable(c->wsi);
     }
-}
-
-static int writeable(struct connection *c)
-{
-    connection_flush(c);
-    if (c->is_closing && client_outq(c->client)->n == 0 && !lws_partial_buffered(c->wsi)) {
-        lws_close_reason(c->wsi, (enum lws_close_status)c->close_code,
-                         (unsigned char *)c->close_text, strlen(c->close_text));
-        return -1;
-    }
-    return 0;
 }
 
 static void connection_read(void *connection, bool wanted)
@@ -89,16 +82,16 @@ static void connection_read(void *connection, bool wanted)
     list_push(&c->transport->reading, &c->reading);
 }
 
+/* The close frame is one more message behind all others. libwebsockets' own (lws_close_reason and
+ * -1 from the writeable callback) kills the socket without sending it. The peer answers with its
+ * close frame, or is cut after the linger. */
 static void connection_close(void *connection, int code, const char *reason)
 {
     struct connection *c = connection;
+    struct message *m = message_new_close(code, reason);
     c->is_closing = true;
-    c->close_code = (uint16_t)code;
-    snprintf(c->close_text, sizeof c->close_text, "%s", reason);
-    for (char *p = c->close_text; *p; p++) {
-        if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e) {
-            *p = ' '; /* a cut UTF-8 sequence would make the close frame invalid */
-        }
+    if (!m || outq_push_own(client_outq(c->client), m) != OUTQ_OK) {
+        failed(c);
     }
 }
 
@@ -289,7 +282,12 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         }
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
-        return c->client ? writeable(c) : -1;
+        if (c->client) {
+            connection_flush(c);
+        }
+        return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        return c->is_closing ? -1 : 0; /* the answer to ours needs no answer */
     case LWS_CALLBACK_CLOSED:
         if (c->client) {
             list_remove(&c->reading);
