@@ -95,7 +95,9 @@ test('services name the port that is in use and the variable that moves it', asy
     await new Promise((resolve) => taken.once('listening', resolve));
     const { port } = taken.address();
     const env = { ...process.env, SG_PORT_BASE: '18700', SG_AMQP_PORT: String(port) };
-    const { code, out } = await script('services', ['start', path.join(folder, 'services')], { env });
+    const where = path.join(folder, 'services');
+    const { code, out } = await script('services', ['start', where], { env });
+    await script('services', ['wipe', where], { env });
     taken.close();
     assert.equal(code, 1);
     assert.match(out, new RegExp(`port ${port}, meant for RabbitMQ \\(AMQP\\), is in use by another program; set SG_AMQP_PORT`));
