@@ -159,9 +159,10 @@ static void login_checked(uv_work_t *work, int status)
 }
 
 static enum session_verdict login_slowly(struct client *c, struct slice login,
-                                         struct slice passcode)
+                                         struct slice passcode, struct session_problem *problem)
 {
     struct login *l = calloc(1, sizeof *l + login.len + passcode.len);
+    problem->reason = CLOSE_INTERNAL;
     if (!l) {
         return SESSION_REFUSED;
     }
@@ -190,7 +191,7 @@ static enum session_verdict host_login(void *host, struct slice login, struct sl
         return SESSION_REFUSED;
     }
     if (login.ptr && auth_is_slow(c->reactor->config, login)) {
-        return login_slowly(c, login, passcode);
+        return login_slowly(c, login, passcode, problem);
     }
     return is_let_in(auth_check(c->reactor->config, login, passcode), problem) ? SESSION_DONE
                                                                                : SESSION_REFUSED;
@@ -201,7 +202,10 @@ static enum session_verdict host_publish(void *host, const struct session_send *
 {
     struct client *c = host;
     struct reactor *r = c->reactor;
-    enum session_verdict verdict = publish_send(r->publish, send, c->id, problem);
+    /* While our own live queues do not stand, what is sent would not be heard here: own messages
+     * too. */
+    enum session_verdict verdict =
+        r->is_live_up ? publish_send(r->publish, send, c->id, problem) : SESSION_WAIT;
     if (verdict == SESSION_WAIT && list_is_empty(&c->waiting)) {
         list_push(&r->waiting, &c->waiting);
     }
@@ -376,7 +380,9 @@ void client_gone(struct client *c)
 {
     assert(c->magic == CLIENT_MAGIC);
     struct reactor *r = c->reactor;
-    enum close_reason reason = c->reason == CLOSE_NONE ? CLOSE_PEER : c->reason;
+    enum close_reason reason = c->reason != CLOSE_NONE        ? c->reason
+                               : session_has_left(c->session) ? CLOSE_DISCONNECT
+                                                              : CLOSE_PEER;
     c->connection = NULL;
     metrics_add(&r->metrics, METRIC_SESSIONS, -1);
     metrics_closed(&r->metrics, reason);

@@ -25,14 +25,21 @@ static const char usage[] =
     "  --version        print the version\n"
     "  --help           print this\n";
 
-static int check_config(const char *path)
+/* NULL when it said on standard error what is wrong. */
+static struct config *load(const char *path)
 {
     char *errors = NULL;
     struct config *c = config_load(path, &errors);
     if (!c) {
-        fputs(errors ? errors : "out of memory\n", stderr);
+        fputs(errors ? errors : "stompgate: out of memory\n", stderr);
     }
     free(errors);
+    return c;
+}
+
+static int check_config(const char *path)
+{
+    struct config *c = load(path);
     config_free(c);
     return c ? 0 : 1;
 }
@@ -136,13 +143,9 @@ static void wait_for_signal(const sigset_t *signals)
 int main(int argc, char **argv)
 {
     const char *path = read_arguments(argc, argv);
-    char *errors = NULL;
-    struct config *c = config_load(path, &errors);
-    enum log_level level;
-    if (!c || c->gateway.threads > MAX_REACTORS ||
-        log_level_parse(c->gateway.log_level, &level) != 0) {
-        fputs(errors ? errors : "stompgate: gateway.threads or gateway.log_level is out of range\n",
-              stderr);
+    struct config *c = load(path);
+    enum log_level level = LOG_INFO;
+    if (!c || log_level_parse(c->gateway.log_level, &level) != 0) {
         return 1;
     }
     log_set_level(level);
@@ -158,7 +161,7 @@ int main(int argc, char **argv)
     struct metrics *metrics[MAX_REACTORS] = {NULL};
     pthread_t threads[MAX_REACTORS];
     if (make_reactors(c, reactors, metrics) != 0 || start_threads(c, reactors, threads) != 0) {
-        return 1;
+        _Exit(1); /* nothing has run yet, and the kernel takes back what was opened */
     }
     wait_for_signal(&signals);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* the next one ends the program as it is */

@@ -166,6 +166,9 @@ const char *session_user(const struct session *s);
 enum stomp_version session_version(const struct session *s);
 bool session_is_connected(const struct session *s);
 bool session_is_closing(const struct session *s);
+
+/* DISCONNECT came: a client that closes now has said good-bye. */
+bool session_has_left(const struct session *s);
 size_t session_subscription_count(const struct session *s);
 
 /* Walks the subscriptions: start with *cursor = 0; NULL when done. */
