@@ -63,7 +63,9 @@ static int write_head(struct http_answer *a)
         add_header(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, "no-store", &p, end) != 0 ||
         (a->status == HTTP_STATUS_UNAUTHORIZED &&
          add_header(wsi, WSI_TOKEN_HTTP_WWW_AUTHENTICATE, "Basic realm=\"stompgate\"", &p, end) !=
-             0)) {
+             0) ||
+        (a->status == HTTP_STATUS_UPGRADE_REQUIRED &&
+         add_header(wsi, WSI_TOKEN_UPGRADE, "websocket", &p, end) != 0)) {
         return -1;
     }
     return lws_finalize_write_http_header(wsi, start, &p, end);
@@ -167,7 +169,8 @@ int http_request(struct connection *c, const char *uri)
         return http_history(c);
     }
     if (strncmp(path, r->config->gateway.path, strlen(r->config->gateway.path)) == 0) {
-        return give_text(c, 426, "text/plain", "This is a WebSocket endpoint.\n");
+        return give_text(c, HTTP_STATUS_UPGRADE_REQUIRED, "text/plain",
+                         "This is a WebSocket endpoint.\n");
     }
     return give_text(c, HTTP_STATUS_NOT_FOUND, "text/plain", "Not found.\n");
 }

@@ -24,7 +24,7 @@ struct connection {
     bool is_wanted;             /* whether to read */
     bool is_closing;            /* our close frame is queued or sent */
     bool has_failed;            /* a write failed: libwebsockets will end it */
-    uint32_t n_fragments; /* of the message that is coming in */
+    uint32_t n_fragments;       /* of the message that is coming in */
 };
 
 struct transport {
@@ -40,6 +40,30 @@ struct transport {
     void *protocols;
     void *mounts;
 };
+
+/* handshake.c: what stands before a WebSocket. */
+
+#define HANDSHAKE_VERSIONS 3
+#define HTTP_STATUS_UPGRADE_REQUIRED 426 /* libwebsockets has no name for it */
+
+/* The subprotocols, the highest first. */
+extern const char *const handshake_versions[HANDSHAKE_VERSIONS];
+
+/* Remembers where the socket comes from, and ends it when neither a WebSocket nor an HTTP request
+ * has come of it in limits.handshake_ms. -1: it is being ended. */
+int handshake_begin(struct transport *t, struct lws *wsi, const char *address)
+    __attribute__((warn_unused_result));
+
+/* In time: the deadline is over. Gives the peer's address, borrowed for as long as the socket
+ * lives. */
+const char *handshake_done(struct lws *wsi);
+
+/* The socket has gone: the listener counts it off. */
+void handshake_gone(struct lws *wsi);
+
+/* Before libwebsockets does anything with an Upgrade header. 0 lets it go on; else the return value
+ * of its callback. */
+int handshake_confirm(struct lws *wsi) __attribute__((warn_unused_result));
 
 /* http.c: GET on one of our own paths. The return values are those of a libwebsockets callback. */
 int http_request(struct connection *c, const char *uri);

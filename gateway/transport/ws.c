@@ -2,7 +2,6 @@
 #include "gateway/transport/transport_internal.h"
 
 #include "common/log.h"
-#include "gateway/access/origin.h"
 #include "gateway/client.h"
 #include "gateway/reactor.h"
 
@@ -10,16 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #define RX_BUFFER_BYTES 2048
 #define PING_AFTER_S 25
 #define HANG_UP_AFTER_S 75
 #define KEEP_ALIVE_S 5
-
-#define N_VERSIONS 3
-static const char *const version_names[N_VERSIONS] = {"v12.stomp", "v11.stomp", "v10.stomp"};
 
 /* ---- Out ---- */
 
@@ -118,115 +113,16 @@ void transport_turn(struct transport *t)
     }
 }
 
-/* ---- The handshake ---- */
-
-static int refuse_upgrade(struct connection *c, struct lws *wsi, unsigned status, const char *why)
-{
-    struct reactor *r = lws_context_user(lws_get_context(wsi));
-    (void)c;
-    metrics_add(&r->metrics, METRIC_HANDSHAKE_REFUSED, 1);
-    log_info(r->name, "handshake.refused", "status=%u why=%s", status, why);
-    if (lws_return_http_status(wsi, status, why) < 0) {
-        return -1;
-    }
-    return 1;
-}
-
-static struct slice header(struct lws *wsi, enum lws_token_indexes token, char *mem, int len)
-{
-    if (lws_hdr_total_length(wsi, token) == 0) {
-        return (struct slice){0};
-    }
-    int n = lws_hdr_copy(wsi, mem, len, token);
-    return n < 0 ? (struct slice){"?", 1} : (struct slice){mem, (size_t)n};
-}
-
-static bool is_our_path(const struct reactor *r, struct slice uri)
-{
-    struct slice path = slice_of(r->config->gateway.path);
-    return slice_equals(uri, path) ||
-           (uri.len == path.len + 1 && slice_starts_with(uri, path) && uri.ptr[path.len] == '/');
-}
-
-/* Which of ours are in the list that the client offers: a bit per version. */
-static unsigned offered_versions(struct slice list)
-{
-    unsigned bits = 0;
-    for (size_t at = 0; at < list.len;) {
-        const char *comma = memchr(list.ptr + at, ',', list.len - at);
-        size_t end = comma ? (size_t)(comma - list.ptr) : list.len;
-        struct slice name = {list.ptr + at, end - at};
-        while (name.len > 0 && (*name.ptr == ' ' || *name.ptr == '\t')) {
-            name.ptr++;
-            name.len--;
-        }
-        while (name.len > 0 && (name.ptr[name.len - 1] == ' ' || name.ptr[name.len - 1] == '\t')) {
-            name.len--;
-        }
-        for (unsigned i = 0; i < N_VERSIONS; i++) {
-            bits |= slice_is(name, version_names[i]) ? 1U << i : 0;
-        }
-        at = end + 1;
-    }
-    return bits;
-}
-
-/* libwebsockets takes the first name of the client's list that the vhost knows, and webstomp-client
- * lists v10 first. So for this one handshake, which it finishes before it looks at another socket,
- * the vhost knows only the highest that was offered. */
-static void prefer(struct lws *wsi, unsigned offered)
-{
-    struct lws_protocols *p = (struct lws_protocols *)(uintptr_t)lws_get_protocol(wsi);
-    p -= p->id; /* the vhost's table; ours or a copy of ours, in both cases not constant */
-    for (unsigned i = 0; i < N_VERSIONS; i++) {
-        bool is_highest = (offered & (1U << i)) && !(offered & ((1U << i) - 1));
-        p[i].name = is_highest || !offered ? version_names[i] : "-";
-    }
-}
-
-/* Before libwebsockets does anything with an Upgrade header. 0 lets it go on. */
-static int confirm_upgrade(struct connection *c, struct lws *wsi)
-{
-    struct reactor *r = lws_context_user(lws_get_context(wsi));
-    char upgrade[32];
-    char uri[256];
-    char origin[256];
-    char host[256];
-    char list[128];
-    /* No HTTP/2 by "Upgrade: h2c", whatever was built in. */
-    struct slice to = header(wsi, WSI_TOKEN_UPGRADE, upgrade, sizeof upgrade);
-    if (to.len != 9 || strncasecmp(to.ptr, "websocket", 9) != 0) {
-        return -1;
-    }
-    if (!is_our_path(r, header(wsi, WSI_TOKEN_GET_URI, uri, sizeof uri))) {
-        return refuse_upgrade(c, wsi, HTTP_STATUS_NOT_FOUND, "No WebSocket here");
-    }
-    if (!origin_is_allowed(r->config, header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin),
-                           header(wsi, WSI_TOKEN_HOST, host, sizeof host))) {
-        return refuse_upgrade(c, wsi, HTTP_STATUS_FORBIDDEN, "This Origin is not allowed");
-    }
-    struct slice offer = header(wsi, WSI_TOKEN_PROTOCOL, list, sizeof list);
-    unsigned offered = offered_versions(offer);
-    if (offer.ptr && !offered) {
-        return refuse_upgrade(c, wsi, HTTP_STATUS_BAD_REQUEST,
-                              "None of v10.stomp, v11.stomp, v12.stomp was offered");
-    }
-    if (r->is_draining) {
-        return refuse_upgrade(c, wsi, HTTP_STATUS_SERVICE_UNAVAILABLE, "Going down");
-    }
-    prefer(wsi, offered);
-    return 0;
-}
+/* ---- Open ---- */
 
 static int established(struct connection *c, struct lws *wsi)
 {
     struct reactor *r = lws_context_user(lws_get_context(wsi));
-    const char *address = lws_get_opaque_user_data(wsi);
     memset(c, 0, sizeof *c);
     c->transport = r->transport;
     c->wsi = wsi;
     list_init(&c->reading);
-    c->client = client_new(r, &functions, c, address ? address : "?");
+    c->client = client_new(r, &functions, c, handshake_done(wsi));
     return c->client ? 0 : -1;
 }
 
@@ -251,25 +147,13 @@ static int receive(struct connection *c, void *bytes, size_t len)
     return 0;
 }
 
-/* The socket has gone: the listener may count it off. */
-static void address_forget(struct lws *wsi)
-{
-    struct reactor *r = lws_context_user(lws_get_context(wsi));
-    char *address = lws_get_opaque_user_data(wsi);
-    if (address) {
-        lws_set_opaque_user_data(wsi, NULL);
-        listener_gone(r->listener, address);
-        free(address);
-    }
-}
-
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
 {
     struct connection *c = user;
     switch (reason) {
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return confirm_upgrade(c, wsi);
+        return handshake_confirm(wsi);
     case LWS_CALLBACK_RAW_ADOPT:
         return -1; /* "CONNECT x HTTP/1.1" and the like: no raw sockets */
     case LWS_CALLBACK_ESTABLISHED:
@@ -298,6 +182,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_HTTP:
         c->transport = ((struct reactor *)lws_context_user(lws_get_context(wsi)))->transport;
         c->wsi = wsi;
+        handshake_done(wsi); /* what follows on this socket has libwebsockets' time-outs */
         return http_request(c, in);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return http_writeable(c);
@@ -310,7 +195,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_HTTP_FILE_COMPLETION:
         return lws_http_transaction_completed(wsi) ? -1 : 0;
     case LWS_CALLBACK_WSI_DESTROY:
-        address_forget(wsi);
+        handshake_gone(wsi);
         return 0;
     default: /* a hundred other reasons, all with the meaning "go on" */
         return 0;
@@ -319,7 +204,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 /* ---- The context ---- */
 
-/* Holds what cannot stand in a Sec-WebSocket-Protocol list, so that nobody can ask for it. */
+/* A blank cannot stand in a name of Sec-WebSocket-Protocol, so nobody can ask for it. */
 #define HTTP_PROTOCOL "http, not a subprotocol"
 
 static const char *const our_paths[] = {"/healthz", "/readyz", "/metrics", "/history"};
@@ -337,9 +222,9 @@ static void emit_log(int level, const char *line)
 
 static struct lws_protocols *make_protocols(void)
 {
-    struct lws_protocols *p = calloc(N_VERSIONS + 2, sizeof *p);
-    for (unsigned i = 0; p && i <= N_VERSIONS; i++) {
-        p[i].name = i < N_VERSIONS ? version_names[i] : HTTP_PROTOCOL;
+    struct lws_protocols *p = calloc(HANDSHAKE_VERSIONS + 2, sizeof *p);
+    for (unsigned i = 0; p && i <= HANDSHAKE_VERSIONS; i++) {
+        p[i].name = i < HANDSHAKE_VERSIONS ? handshake_versions[i] : HTTP_PROTOCOL;
         p[i].callback = callback;
         p[i].per_session_data_size = sizeof(struct connection);
         p[i].rx_buffer_size = RX_BUFFER_BYTES;
@@ -427,14 +312,8 @@ struct transport *transport_new(struct reactor *r, struct metrics *const *siblin
 
 int transport_adopt(struct transport *t, int fd, const char *address)
 {
-    char *copy = strdup(address);
     struct lws *wsi = lws_adopt_socket_vhost(t->vhost, fd);
-    if (!wsi) {
-        free(copy);
-        return -1;
-    }
-    lws_set_opaque_user_data(wsi, copy);
-    return 0;
+    return wsi ? handshake_begin(t, wsi, address) : -1;
 }
 
 void transport_stop(struct transport *t)
