@@ -8,12 +8,12 @@
 static int batch_grow(struct batch *b)
 {
     size_t cap = b->cap > 0 ? b->cap * 2 : BATCH_FIRST_CAP;
-    struct row **rows = realloc(b->rows, cap * sizeof(*rows));
+    struct row **rows = realloc(b->rows, cap * sizeof(struct row *));
     if (rows == NULL) {
         return -1;
     }
     b->rows = rows;
-    struct row **picked = realloc(b->picked, cap * sizeof(*picked));
+    struct row **picked = realloc(b->picked, cap * sizeof(struct row *));
     if (picked == NULL) {
         return -1;
     }
@@ -106,7 +106,7 @@ size_t batch_pick(struct batch *b)
             b->picked[n++] = b->rows[i];
         }
     }
-    qsort(b->picked, n, sizeof(*b->picked), batch_compare_keys);
+    qsort(b->picked, n, sizeof(struct row *), batch_compare_keys);
     mark_followers(b->picked, n, is_same_key);
 
     n = 0;
@@ -115,7 +115,7 @@ size_t batch_pick(struct batch *b)
             b->picked[n++] = b->rows[i];
         }
     }
-    qsort(b->picked, n, sizeof(*b->picked), compare_ids);
+    qsort(b->picked, n, sizeof(struct row *), compare_ids);
     mark_followers(b->picked, n, is_same_id);
 
     /* The earliest pending row follows nobody, so every round makes progress. */

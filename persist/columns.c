@@ -115,7 +115,7 @@ int columns_insert(struct columns *c, struct row *const *rows, size_t n)
                                                   OID_UUID,  OID_UUID,  OID_TEXT,       OID_TEXT,
                                                   OID_TEXT,  OID_TEXT,  OID_TEXT, /* message */
                                                   OID_JSONB, OID_BYTEA, OID_TIMESTAMPTZ};
-    struct row **keyed = malloc((n + 1) * sizeof(*keyed));
+    struct row **keyed = malloc((n + 1) * sizeof(struct row *));
     if (keyed == NULL) {
         return -1;
     }
@@ -131,7 +131,7 @@ int columns_insert(struct columns *c, struct row *const *rows, size_t n)
         }
     }
     if (status == 0) {
-        qsort(keyed, n_keyed, sizeof(*keyed), batch_compare_keys);
+        qsort(keyed, n_keyed, sizeof(struct row *), batch_compare_keys);
         status = put_keys(c->bufs, keyed, n_keyed);
     }
     free(keyed);

@@ -465,13 +465,11 @@ static void pg_poll_connect(struct pg *pg)
 {
     pg_unwatch(pg);
     PostgresPollingStatusType status = PQconnectPoll(pg->conn);
-    if (status == PGRES_POLLING_FAILED) {
-        pg_drop(pg, PQerrorMessage(pg->conn));
-    } else if (status != PGRES_POLLING_OK) {
+    if (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) {
         if (pg_watch(pg, status == PGRES_POLLING_READING ? UV_READABLE : UV_WRITABLE) < 0) {
             pg_drop(pg, "cannot watch the socket");
         }
-    } else if (PQsetnonblocking(pg->conn, 1) < 0) {
+    } else if (status == PGRES_POLLING_FAILED || PQsetnonblocking(pg->conn, 1) < 0) {
         pg_drop(pg, PQerrorMessage(pg->conn));
     } else {
         pg_set_state(pg, PG_PREPARING);
@@ -490,7 +488,10 @@ static void on_io(uv_poll_t *handle, int status, int events)
     if (pg->state == PG_CONNECTING) {
         pg_poll_connect(pg);
     } else if (status < 0) {
-        pg_drop(pg, uv_strerror(status));
+        /* libuv only says that something is wrong with the socket; reading from it tells what. */
+        PQconsumeInput(pg->conn);
+        const char *why = PQerrorMessage(pg->conn);
+        pg_drop(pg, why[0] != '\0' ? why : uv_strerror(status));
     } else {
         pg_read(pg);
     }

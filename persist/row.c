@@ -100,6 +100,7 @@ static struct row *row_copy(const struct broker_delivery *d)
 static int json_text(struct buf *out, struct slice text)
 {
     static const char hex[] = "0123456789abcdef";
+    static const char escape[4] = {'\\', 'u', '0', '0'};
     uint8_t *p = buf_reserve(out, text.len * 6 + 2);
     if (p == NULL) {
         return -1;
@@ -112,7 +113,7 @@ static int json_text(struct buf *out, struct slice text)
             p[n++] = '\\';
             p[n++] = c;
         } else if (c < 0x20 || c == 0x7f) {
-            memcpy(p + n, "\\u00", 4);
+            memcpy(p + n, escape, sizeof(escape));
             p[n + 4] = (uint8_t)hex[c >> 4];
             p[n + 5] = (uint8_t)hex[c & 15];
             n += 6;

@@ -204,7 +204,7 @@ static int writer_collect_losers(struct writer *w)
 {
     struct row **span = w->batch->picked + w->at;
     if (w->losers_cap < w->n) {
-        struct row **losers = realloc(w->losers, w->n * sizeof(*losers));
+        struct row **losers = realloc(w->losers, w->n * sizeof(struct row *));
         if (losers == NULL) {
             return -1;
         }
@@ -246,7 +246,7 @@ static void on_inserted(void *owner, const struct pg_answer *answer)
     for (int i = 0; i < answer->n_rows; i++) {
         struct slice id = pg_value(answer, i, 0);
         struct row **row =
-            bsearch(id.ptr, w->batch->picked + w->at, w->n, sizeof(*row), compare_id);
+            bsearch(id.ptr, w->batch->picked + w->at, w->n, sizeof(struct row *), compare_id);
         if (row != NULL) {
             (*row)->fate = ROW_STORED;
         }
