@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -1220,6 +1221,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "STOMPGATE_AMQP and STOMPGATE_MANAGEMENT say where RabbitMQ is\n");
         return 1;
     }
+    signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_message_goes_round),
         cmocka_unit_test(test_connection_closed_by_administrator_is_restored),
