@@ -1,0 +1,250 @@
+/* A client's out queue: order, bounds, both policies, and a random walk beside a naive model. */
+#include "gateway/fanout/outq.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    struct list dirty;
+    struct outq q;
+};
+
+static void open_queue(struct fixture *f, size_t limit)
+{
+    list_init(&f->dirty);
+    outq_init(&f->q, limit, &f->dirty);
+}
+
+/* A message of exactly `len` bytes on the wire that begins with `mark`. */
+static struct message *make(size_t len, char mark)
+{
+    assert_true(len >= 3 && len < 126);
+    struct message *m = message_new(len - 2, true);
+    assert_non_null(m);
+    assert_int_equal(m->len, len);
+    memset(message_payload(m), mark, len - 2);
+    return m;
+}
+
+static enum outq_result push(struct outq *q, size_t len, char mark, enum outq_policy policy)
+{
+    struct message *m = make(len, mark);
+    enum outq_result result = outq_push(q, m, policy);
+    message_unref(m);
+    return result;
+}
+
+/* The marks that are queued, in order. */
+static const char *marks(const struct outq *q)
+{
+    static char text[64];
+    size_t n = 0;
+    for (uint32_t i = 0; i < q->n && n < sizeof text - 1; i++) {
+        text[n++] = (char)message_payload(outq_at(q, i))[0];
+    }
+    text[n] = 0;
+    return text;
+}
+
+static void test_messages_keep_their_order(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 1000);
+    assert_null(outq_first(&f.q));
+    assert_true(list_is_empty(&f.dirty));
+    for (char c = 'a'; c <= 'h'; c++) {
+        assert_int_equal(push(&f.q, 10, c, OUTQ_CLOSE), OUTQ_OK);
+    }
+    assert_string_equal(marks(&f.q), "abcdefgh");
+    assert_int_equal(f.q.bytes, 80);
+    outq_pop(&f.q, 3);
+    assert_int_equal(push(&f.q, 10, 'i', OUTQ_CLOSE), OUTQ_OK);
+    assert_string_equal(marks(&f.q), "defghi");
+    assert_int_equal(f.q.bytes, 60);
+    outq_fini(&f.q);
+    assert_true(list_is_empty(&f.dirty));
+}
+
+static void test_a_queue_is_on_the_dirty_list_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 1000);
+    push(&f.q, 10, 'a', OUTQ_CLOSE);
+    push(&f.q, 10, 'b', OUTQ_CLOSE);
+    assert_ptr_equal(f.dirty.next, &f.q.dirty);
+    assert_ptr_equal(f.q.dirty.next, &f.dirty);
+    list_remove(&f.q.dirty);
+    push(&f.q, 10, 'c', OUTQ_CLOSE);
+    assert_ptr_equal(f.dirty.next, &f.q.dirty);
+    outq_fini(&f.q);
+}
+
+static void test_at_the_bound_is_taken_and_over_it_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 100);
+    assert_int_equal(push(&f.q, 60, 'a', OUTQ_CLOSE), OUTQ_OK);
+    assert_int_equal(push(&f.q, 40, 'b', OUTQ_CLOSE), OUTQ_OK);
+    assert_int_equal(push(&f.q, 3, 'c', OUTQ_CLOSE), OUTQ_OVER);
+    assert_string_equal(marks(&f.q), "ab");
+    outq_fini(&f.q);
+}
+
+static void test_one_message_over_the_bound_is_taken_when_nothing_waits(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 50);
+    assert_int_equal(push(&f.q, 100, 'a', OUTQ_CLOSE), OUTQ_OK);
+    assert_int_equal(push(&f.q, 3, 'b', OUTQ_CLOSE), OUTQ_OVER);
+    outq_fini(&f.q);
+}
+
+static void test_drop_oldest_makes_room_and_counts(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 100);
+    for (char c = 'a'; c <= 'j'; c++) {
+        assert_int_equal(push(&f.q, 10, c, OUTQ_DROP_OLDEST), OUTQ_OK);
+    }
+    assert_int_equal(push(&f.q, 10, 'k', OUTQ_DROP_OLDEST), OUTQ_DROPPED);
+    assert_string_equal(marks(&f.q),
+                        "defghijk"); /* a quarter at a time: down to 75 and the new one */
+    assert_int_equal(f.q.dropped, 3);
+    assert_int_equal(f.q.bytes, 80);
+    outq_fini(&f.q);
+}
+
+static void test_drop_oldest_spares_what_the_session_says(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 100);
+    push(&f.q, 40, 'a', OUTQ_DROP_OLDEST);
+    assert_int_equal(outq_push_own(&f.q, make(20, 'R')), OUTQ_OK);
+    push(&f.q, 40, 'b', OUTQ_DROP_OLDEST);
+    assert_int_equal(push(&f.q, 40, 'c', OUTQ_DROP_OLDEST), OUTQ_DROPPED);
+    assert_string_equal(marks(&f.q), "Rbc");
+    outq_drop_live(&f.q);
+    assert_string_equal(marks(&f.q), "R");
+    outq_fini(&f.q);
+}
+
+static void test_drop_oldest_drops_what_is_too_large_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 50);
+    push(&f.q, 10, 'a', OUTQ_DROP_OLDEST);
+    assert_int_equal(push(&f.q, 60, 'b', OUTQ_DROP_OLDEST), OUTQ_DROPPED);
+    assert_string_equal(marks(&f.q), "a");
+    outq_fini(&f.q);
+}
+
+static void test_the_sessions_own_frames_have_a_bound_too(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 50);
+    assert_int_equal(outq_push_own(&f.q, make(50, 'a')), OUTQ_OK);
+    assert_int_equal(outq_push_own(&f.q, make(50, 'b')), OUTQ_OK);
+    assert_int_equal(outq_push_own(&f.q, make(3, 'c')), OUTQ_OVER);
+    outq_fini(&f.q);
+}
+
+static void test_references_are_counted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 1000);
+    struct message *m = make(10, 'a');
+    assert_int_equal(outq_push(&f.q, m, OUTQ_CLOSE), OUTQ_OK);
+    assert_int_equal(outq_push(&f.q, m, OUTQ_CLOSE), OUTQ_OK);
+    assert_int_equal(m->refs, 3);
+    outq_pop(&f.q, 1);
+    assert_int_equal(m->refs, 2);
+    outq_fini(&f.q);
+    assert_int_equal(m->refs, 1);
+    message_unref(m);
+    message_unref(NULL);
+}
+
+static void test_an_emptied_queue_holds_little(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 100000);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(push(&f.q, 10, 'x', OUTQ_CLOSE), OUTQ_OK);
+    }
+    assert_true(f.q.cap >= 1000);
+    outq_pop(&f.q, 1000);
+    assert_true(f.q.cap <= 16);
+    assert_int_equal(f.q.bytes, 0);
+    outq_fini(&f.q);
+}
+
+/* The same pushes and pops on an array that simply shifts. */
+static void test_a_random_walk_is_what_a_naive_queue_does(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 500);
+    char model[1000];
+    size_t n = 0;
+    size_t bytes = 0;
+    srand(7);
+    for (int step = 0; step < 100000; step++) {
+        size_t len = 10 + (size_t)(rand() % 3) * 10;
+        if (rand() % 3 > 0) {
+            char mark = (char)('a' + len / 10);
+            bool fits = bytes + len <= 500 || n == 0;
+            assert_int_equal(push(&f.q, len, mark, OUTQ_CLOSE), fits ? OUTQ_OK : OUTQ_OVER);
+            if (fits) {
+                model[n++] = mark;
+                bytes += len;
+            }
+        } else if (n > 0) {
+            size_t k = 1 + (size_t)rand() % n;
+            for (size_t i = 0; i < k; i++) {
+                bytes -= (size_t)(model[i] - 'a') * 10;
+            }
+            memmove(model, model + k, n - k);
+            n -= k;
+            outq_pop(&f.q, (uint32_t)k);
+        }
+        assert_int_equal(f.q.n, n);
+        assert_int_equal(f.q.bytes, bytes);
+        if (n > 0) {
+            assert_int_equal(message_payload(outq_first(&f.q))[0], model[0]);
+        }
+    }
+    outq_fini(&f.q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_messages_keep_their_order),
+        cmocka_unit_test(test_a_queue_is_on_the_dirty_list_once),
+        cmocka_unit_test(test_at_the_bound_is_taken_and_over_it_is_refused),
+        cmocka_unit_test(test_one_message_over_the_bound_is_taken_when_nothing_waits),
+        cmocka_unit_test(test_drop_oldest_makes_room_and_counts),
+        cmocka_unit_test(test_drop_oldest_spares_what_the_session_says),
+        cmocka_unit_test(test_drop_oldest_drops_what_is_too_large_alone),
+        cmocka_unit_test(test_the_sessions_own_frames_have_a_bound_too),
+        cmocka_unit_test(test_references_are_counted),
+        cmocka_unit_test(test_an_emptied_queue_holds_little),
+        cmocka_unit_test(test_a_random_walk_is_what_a_naive_queue_does),
+    };
+    return cmocka_run_group_tests_name("outq", tests, NULL, NULL);
+}
