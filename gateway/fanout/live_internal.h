@@ -1,4 +1,5 @@
-/* Shared by live.c (queues and bindings) and gap.c (what happens after a gap). */
+/* Shared by live.c (subscribing, life), live_queue.c (queues and deliveries), live_binding.c
+ * (rooms) and gap.c (what happens after a gap). */
 #pragma once
 
 #include "common/id.h"
@@ -59,11 +60,41 @@ bool live_gap_hold(struct live_queue *q, const struct broker_delivery *delivery)
 /* gap.c: the queue goes. */
 void live_gap_cancel(struct live_queue *q);
 
-/* live.c: gives one delivery to whom it is for. */
+/* live_queue.c: the queue that feeds this destination, made if need be; NULL when out of memory. */
+struct live_queue *live_queue_for(struct live *live, const struct destination *d);
+
+/* live_queue.c: makes sure of the exchange, then of the queue, then asks for the bindings of all
+ * rooms. -1: out of memory. */
+int live_queue_open(struct live_queue *q);
+void live_queue_free(struct live_queue *q);
+
+/* live_queue.c: asks for the bindings of all its rooms that were not asked for. */
+void live_queue_ask(struct live_queue *q);
+
+/* live_binding.c: a new room; NULL when out of memory. */
+struct live_binding *live_binding_new(struct live_queue *q, struct slice key, bool is_pattern);
+
+/* live_binding.c: asks the broker, unless that was done or the exchange does not stand yet. */
+void live_binding_ask(struct live_binding *b);
+
+/* live_binding.c: tells everybody who waits: problem NULL: the binding stands. */
+void live_binding_answer(struct room *room, const struct session_problem *problem);
+
+/* live_binding.c: the room goes after the linger if nobody is in it. */
+void live_binding_linger(struct live_binding *b);
+
+/* live_binding.c: the room goes, and with the last one a queue that nobody named in the
+ * configuration. */
+void live_binding_free(struct live_binding *b);
+
+/* live_binding.c: the broker's refusal in the words of a session. */
+void live_problem(const struct broker_reply *reply, struct session_problem *problem);
+
+/* live_queue.c: gives one delivery to whom it is for. */
 void live_give(struct live_queue *q, const struct broker_delivery *delivery);
 
-/* live.c: calls fn for every room of the queue; fn must not remove it. */
+/* live_queue.c: calls fn for every room of the queue; fn must not remove it. */
 void live_each_room(struct live_queue *q, void (*fn)(struct room *room, void *arg), void *arg);
 
-/* live.c: wall-clock time. */
+/* live_queue.c: wall-clock time. */
 uint64_t live_unix_ms(void);
