@@ -149,7 +149,8 @@ static void on_close(struct broker *b, struct channel *ch, const amqp_channel_cl
         conn_fail(b, "channel %u is closed again and again: %u %s", ch->number, close->reply_code,
                   text);
     }
-    answer_lost(b, &lost); /* that of channel.open may be among them, so only then is it sent again */
+    answer_lost(b,
+                &lost); /* that of channel.open may be among them, so only then is it sent again */
     channel_open(b, ch);
     if (culprit) {
         struct answer answer = {.kind = ANSWER_REFUSED, .code = close->reply_code, .text = text};
