@@ -424,6 +424,7 @@ struct consumer {
     bool is_leaving;   /* basic.cancel is on its way */
     bool no_ack;
     uint16_t prefetch;
+    unsigned tries;
     uint64_t retry_at_ms;
     struct broker_consume spec;
     void (*inside)(struct broker *b, const struct broker_delivery *delivery);

@@ -127,8 +127,12 @@ static void on_close(struct broker *b, struct channel *ch, const amqp_channel_cl
     snprintf(text, sizeof(text), "%.*s", (int)close->reply_text.len,
              (const char *)close->reply_text.bytes);
     b->stats.channel_errors++;
-    log_info(b->name, "broker.channel_error", "channel=%u code=%u reason=%s", ch->number,
-             close->reply_code, text);
+    if (ch->number == CH_SCRATCH) {
+        log_debug(b->name, "broker.not_there", "code=%u reason=%s", close->reply_code, text);
+    } else {
+        log_info(b->name, "broker.channel_error", "channel=%u code=%u reason=%s", ch->number,
+                 close->reply_code, text);
+    }
 
     struct request *culprit = NULL;
     if (!list_is_empty(&ch->requests)) {

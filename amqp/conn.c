@@ -268,6 +268,7 @@ static void on_blocked(struct broker *b, const amqp_connection_blocked_t *blocke
 static void on_unblocked(struct broker *b)
 {
     b->is_blocked = false;
+    b->publisher.wants_room = true; /* whoever looked at broker_is_full() is told as well */
     log_info(b->name, "broker.unblocked", "unconfirmed=%zu", b->publisher.n);
     broker_wake(b);
 }

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_MS 1000
+#define RETRY_MS 1000u /* more at each failure in a row */
+#define RETRY_SLOWEST 10
 
 static struct consumer *find(const struct broker *b, struct slice tag)
 {
@@ -39,7 +40,8 @@ static void drop(struct broker *b, struct consumer *c)
 static void wait_again(struct broker *b, struct consumer *c)
 {
     c->state = CONSUMER_WAITS;
-    c->retry_at_ms = uv_now(b->loop) + RETRY_MS;
+    c->tries += c->tries < RETRY_SLOWEST;
+    c->retry_at_ms = uv_now(b->loop) + c->tries * RETRY_MS;
     settle(b, c);
 }
 
@@ -80,6 +82,7 @@ void consumer_on_consuming(struct broker *b, struct slice tag)
     channel_forget(&b->channels[CH_CONSUME], &c->consume);
     if (!c->is_cancelled) {
         c->state = CONSUMER_RUNS;
+        c->tries = 0;
         settle(b, c);
     }
 }
@@ -220,6 +223,7 @@ void consumer_reset(struct broker *b)
         c->is_restoring = false;
         c->state = CONSUMER_WAITS;
         c->retry_at_ms = 0;
+        c->tries = 0;
         if (c->is_cancelled) {
             drop(b, c);
         }

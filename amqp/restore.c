@@ -375,6 +375,7 @@ static bool is_worth_a_try(struct broker *b, struct kept *k)
     const struct group *g = LIST_OWNER(k, struct binding, kept)->group;
     bool exists = false;
     if (probe_peek_exchange(b, slice_of(g->exchange), &exists)) {
+        k->retry_at_ms = uv_now(b->loop) + (exists ? 0 : TOPOLOGY_RETRY_MS);
         return exists;
     }
     if (probe_exchange_inside(b, g->exchange, on_exchange_asked, 0) < 0) {

@@ -46,7 +46,7 @@ static void on_stands(struct broker *b, struct kept *k, const struct answer *a)
     k->has_stood = true;
     k->tries = 0;
     told(b, k);
-    if (k->kind == KEPT_QUEUE) {
+    if (k->kind == KEPT_QUEUE && a->kind == ANSWER_OK) {
         const amqp_queue_declare_ok_t *ok = a->method;
         reply.messages = ok->message_count;
         reply.consumers = ok->consumer_count;
@@ -126,10 +126,22 @@ static bool is_fault_of_another(struct broker *b, struct kept *k, const struct a
     return false;
 }
 
+/* It stood, and now one of that name stands that an administrator made with other arguments: his is
+ * used as it is. */
+static bool is_anothers(const struct kept *k, const struct answer *a)
+{
+    return k->kind != KEPT_BINDING && k->is_wanted && k->has_stood && a->code == 406;
+}
+
 static void on_refused(struct broker *b, struct kept *k, const struct answer *a)
 {
     k->is_asserting = false;
     if (kept_is_due(k) && is_fault_of_another(b, k, a)) {
+        return;
+    }
+    if (is_anothers(k, a)) {
+        log_warn(b->name, "broker.topology_differs", "reason=%s", a->text);
+        on_stands(b, k, a);
         return;
     }
     log_warn(b->name, "broker.topology_refused", "code=%u reason=%s", a->code, a->text);

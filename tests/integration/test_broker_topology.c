@@ -282,6 +282,33 @@ static void test_refused_queue_refuses_its_bindings(void **state)
     close_world(w);
 }
 
+static void test_queue_made_anew_with_other_arguments_is_used(void **state)
+{
+    (void)state;
+    struct world *w = open_world("stompgate test other arguments");
+    struct broker_queue spec = {.name = "sgt.other", .is_durable = true};
+    assert_true(keep_queue(w, &spec).is_ok);
+    assert_true(bind_key(w, "sgt.other", "amq.topic", "sgt.other").is_ok);
+    consume(w, "sgt.other", "other", true);
+    REST(w, 100);
+    struct world *admin_side = open_world("stompgate test other arguments 2");
+    kill_connection(w, "stompgate test other arguments");
+    /* In the moment that the connection is away, if the administrator is quick; else under its
+     * consumer. */
+    assert_int_equal(admin("DELETE", "/api/queues/%2F/sgt.other", ""), 204);
+    admin("PUT", "/api/queues/%2F/sgt.other",
+          "{\"durable\":true,\"arguments\":{\"x-max-length\":1000}}");
+    WAIT(w, n_up, 2);
+    for (unsigned i = 1; i < 200 && w->n_delivered == 0; i++) {
+        publish(w, "amq.topic", "sgt.other", i);
+        REST(w, 50);
+    }
+    assert_true(w->n_delivered > 0);
+    broker_drop_queue(w->b, "sgt.other");
+    close_world(admin_side);
+    close_world(w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +320,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_binding_to_anothers_exchange_waits_for_its_return),
         cmocka_unit_test(test_refusals_are_told_and_not_kept),
         cmocka_unit_test(test_refused_queue_refuses_its_bindings),
+        cmocka_unit_test(test_queue_made_anew_with_other_arguments_is_used),
     };
     PREPARE_BROKER_TESTS(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

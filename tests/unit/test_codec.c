@@ -296,9 +296,11 @@ static void test_deep_nesting_is_passed_over(void **state)
     (void)state;
     enum { DEPTH = 18000 };
     size_t len = 0;
-    uint8_t *table = malloc(DEPTH * 7 + 64);
-    memcpy(table, "\1aS\0\0\0\1x", 8);
-    len = 8;
+    static const uint8_t first[] = {1, 'a', 'S', 0, 0, 0, 1, 'x'};
+    static const uint8_t last[] = {1, 'z', 'S', 0, 0, 0, 1, 'y'};
+    uint8_t *table = malloc((size_t)DEPTH * 7 + 64);
+    memcpy(table, first, sizeof(first));
+    len = sizeof(first);
     for (unsigned i = 0; i < DEPTH; i++) {
         uint32_t inner = (DEPTH - i - 1) * 7;
         table[len++] = 1;
@@ -309,8 +311,8 @@ static void test_deep_nesting_is_passed_over(void **state)
         table[len++] = (uint8_t)(inner >> 8);
         table[len++] = (uint8_t)inner;
     }
-    memcpy(table + len, "\1zS\0\0\0\1y", 8);
-    len += 8;
+    memcpy(table + len, last, sizeof(last));
+    len += sizeof(last);
     struct broker_properties p;
     assert_int_equal(codec_properties(with_table(table, (uint32_t)len), &p, &room), 0);
     assert_int_equal(p.n_headers, 2);
@@ -322,11 +324,10 @@ static void test_deep_nesting_is_passed_over(void **state)
 static void test_headers_behind_the_128th_are_left_out(void **state)
 {
     (void)state;
-    uint8_t *table = malloc(10000 * 8);
-    for (unsigned i = 0; i < 10000; i++) {
-        memcpy(table + i * 8, "\2ab", 3);
-        table[i * 8 + 3] = 'I';
-        memset(table + i * 8 + 4, 0, 4);
+    static const uint8_t one[] = {2, 'a', 'b', 'I', 0, 0, 0, 0};
+    uint8_t *table = malloc((size_t)10000 * 8);
+    for (size_t i = 0; i < 10000; i++) {
+        memcpy(table + i * 8, one, sizeof(one));
     }
     struct broker_properties p;
     assert_int_equal(codec_properties(with_table(table, 10000 * 8), &p, &room), 0);
