@@ -345,8 +345,13 @@ static void pg_prepare_next(struct pg *pg)
 {
     int is_sent;
     if (pg->step == 0) {
-        char sql[160];
-        snprintf(sql, sizeof(sql), "SET statement_timeout = %d; SET lock_timeout = %d",
+        /* What is acknowledged after COMMIT must be on disk; stricter settings than "on" are the
+         * administrator's. */
+        char sql[320];
+        snprintf(sql, sizeof(sql),
+                 "SET statement_timeout = %d; SET lock_timeout = %d;"
+                 "SELECT set_config('synchronous_commit', 'on', false)"
+                 " WHERE current_setting('synchronous_commit') = 'off'",
                  pg->statement_timeout_ms, pg->statement_timeout_ms / 2);
         is_sent = PQsendQuery(pg->conn, sql);
     } else {

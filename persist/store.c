@@ -77,6 +77,7 @@ static void store_consume(struct store *s)
     };
     if (broker_consume(s->broker, &consume) < 0) {
         log_error(s->name, "store.memory", "what=consume");
+        s->state = STORE_PARKED; /* the tick tries again */
         s->park_until_ms = uv_now(s->loop) + PARK_LONG_MS;
         return;
     }
@@ -241,14 +242,28 @@ static void store_tune(struct store *s, uint64_t now_ms)
     }
 }
 
+/* Nothing is unacknowledged for long but what could not be written: a batch that goes on, however
+ * slowly, is left alone. */
+static bool is_stuck(struct store *s, uint64_t now_ms)
+{
+    const struct batch *oldest = s->flying != NULL ? s->flying : s->filling;
+    uint64_t progress = writer_stats(s->writer)->successes + dead_stats(s->dead)->buried;
+    if (progress != s->progress || oldest->n == 0 || s->is_void) {
+        s->progress = progress;
+        s->progress_ms = now_ms;
+    }
+    return oldest->n > 0 && ((now_ms >= s->progress_ms + STORE_PARK_MS &&
+                              now_ms >= oldest->opened_ms + STORE_PARK_MS) ||
+                             now_ms >= oldest->opened_ms + STORE_PARK_AT_LAST_MS);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct store *s = timer->data;
     uint64_t now_ms = uv_now(s->loop);
-    const struct batch *oldest = s->flying != NULL ? s->flying : s->filling;
     switch (s->state) {
     case STORE_RUNNING:
-        if (oldest->n > 0 && !s->is_void && now_ms >= oldest->opened_ms + STORE_PARK_MS) {
+        if (is_stuck(s, now_ms)) {
             store_park(s, "nothing could be written for too long", PARK_LONG_MS);
         } else {
             store_tune(s, now_ms);

@@ -10,9 +10,10 @@
  * that is store.batch_bytes at the most, or one message. The broker library adds the message it is
  * assembling.
  *
- * Nothing is acknowledged while the database is away. When a delivery has waited for STORE_PARK_MS,
- * all go back to the queue and the consumer is cancelled until the database is there again, so that
- * RabbitMQ's consumer_timeout never strikes.
+ * Nothing is acknowledged while the database is away. When a delivery has waited for STORE_PARK_MS
+ * and nothing went forward meanwhile, or for STORE_PARK_AT_LAST_MS in any case, all go back to the
+ * queue and the consumer is cancelled until the database is there again, so that RabbitMQ's
+ * consumer_timeout (30 minutes by default) never strikes.
  *
  * Belongs to one loop thread, which needs a stack of 8 MiB (broker.h).
  */
@@ -27,6 +28,7 @@
 #define STORE_HELD_BATCHES 8
 #define STORE_HELD_MIN_BYTES (64u << 20)
 #define STORE_PARK_MS 45000
+#define STORE_PARK_AT_LAST_MS 600000
 #define STORE_STOP_MS 10000 /* store_stop(): what is not written by then goes back to the queue */
 
 struct uv_loop_s;

@@ -64,6 +64,8 @@ struct store {
     size_t held_max_bytes;
     size_t largest; /* body since the last tuning */
     uint64_t tune_ms;
+    uint64_t progress;    /* statements that succeeded and dead letters, when last looked at */
+    uint64_t progress_ms; /* when that changed */
     uint64_t park_until_ms;
     uint64_t stop_ms;
     void (*on_delivery)(void *owner, uint64_t cookie, const struct broker_delivery *delivery);

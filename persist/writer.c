@@ -79,6 +79,7 @@ static bool writer_is_done(struct writer *w, const struct pg_answer *answer)
 {
     switch (answer->outcome) {
     case PG_DONE:
+        w->stats.successes++;
         return true;
     case PG_CLASH:
         w->stats.clashes++;
@@ -224,6 +225,7 @@ static void writer_refused(struct writer *w, const struct pg_answer *answer)
 {
     struct row *row = w->batch->picked[w->at];
     w->stats.refusals++;
+    w->stats.successes++;
     if (w->n > 1) {
         w->n_max = w->n / 2;
         writer_next(w);

@@ -18,7 +18,8 @@ struct writer;
 
 struct writer_stats {
     uint64_t statements;
-    uint64_t clashes; /* deadlocks, serialization failures, lock timeouts */
+    uint64_t successes; /* of these; a refusal counts, for it settles something */
+    uint64_t clashes;   /* deadlocks, serialization failures, lock timeouts */
     uint64_t timeouts;
     uint64_t
         failures; /* other errors of the server, and lost connections in the middle of a batch */

@@ -337,6 +337,9 @@ describe('who dies in the middle', () => {
     let h;
     before(async () => {
         h = await open();
+        const first = await h.worker(); // declares the queue
+        await h.bind();
+        await first.stop();
     });
     after(() => h.close());
 
@@ -359,7 +362,6 @@ describe('who dies in the middle', () => {
 
     test('a worker, ten times with SIGKILL in 50,000 messages: rows = confirms, none twice', { timeout: 240000 }, async () => {
         let worker = await h.worker({}, { name: 'victim' });
-        await h.bind();
         const ids = [];
         for (let round = 0; round < 10; round++) {
             const publishing = h.publishMany(5000, numbered(ids, 'killed', round * 5000));
@@ -372,6 +374,27 @@ describe('who dies in the middle', () => {
         await exactly(ids);
         assert.equal(await h.count(`routing_key = '${h.topic}.killed'`), 50000);
         assert.equal((await worker.stop()).code, 0);
+    });
+
+    // A backend that has the whole statement commits it even when its client is dead, so a kill of the worker alone would not
+    // show a worker that acknowledges too early. Here the transaction waits for a lock, and dies first.
+    test('a worker and its transaction together, five times', { timeout: 120000 }, async () => {
+        const ids = [];
+        for (let round = 0; round < 5; round++) {
+            const worker = await h.worker({ store: { batch_rows: 100 } }, { name: 'together' });
+            const sessions = `FROM pg_stat_activity WHERE application_name = 'stompgate-store ${worker.name}'`;
+            const locker = await h.pool.connect();
+            await locker.query('BEGIN; LOCK TABLE message IN SHARE MODE');
+            await h.publishMany(1000, numbered(ids, 'together', round * 1000));
+            await waitFor(async () => (await h.sql(`SELECT 1 ${sessions} AND wait_event_type = 'Lock'`)).length === 1);
+            await Promise.all([h.sql(`SELECT pg_terminate_backend(pid) ${sessions}`), sleep(round).then(() => worker.kill())]);
+            await waitFor(async () => (await h.sql(`SELECT 1 ${sessions}`)).length === 0);
+            await locker.query('ROLLBACK');
+            locker.release();
+        }
+        const last = await h.worker();
+        await exactly(ids);
+        await last.stop();
     });
 
     test('a worker that is asked to end acknowledges what it wrote', { timeout: 120000 }, async () => {
