@@ -215,9 +215,11 @@ static void group_deliver(struct group *g, struct encoder *e, struct audience_si
         room->is_pattern ? encoder_spelling(e, a->config, a->exchange) : g->spelling;
     struct message *m = encode_message(e, g->version, g->id, spelling, room->has_gap, a->opcode);
     for (uint32_t i = 0; i < g->n; i++) {
-        switch (m ? outq_push(g->members[i].outq, m, a->policy) : OUTQ_MEMORY) {
+        struct outq *q = g->members[i].outq;
+        uint64_t dropped = q->dropped;
+        switch (m ? outq_push(q, m, a->policy) : OUTQ_MEMORY) {
         case OUTQ_DROPPED:
-            sink->dropped++;
+            sink->dropped += q->dropped - dropped;
             break;
         case OUTQ_OK:
             sink->queued++;
