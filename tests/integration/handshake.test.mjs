@@ -244,6 +244,27 @@ describe('origins', () => {
         });
     }
 
+    // A page chooses its URL, but not its Origin: what is decoded from a URL must not become a header.
+    const whole = 'Host: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n';
+    for (const injected of [
+        '\r\nOrigin: https://app.example.org\r\nX:',
+        '\nOrigin: https://app.example.org\nX:',
+        ' HTTP/1.1\r\nOrigin: https://app.example.org\r\n\r\n',
+        '\r\nHost: evil.example.com\r\nX:',
+        '\r\n\r\n',
+        '\n\n',
+        `\r\n${whole}`,
+        ` HTTP/1.1\r\n${whole}`,
+    ]) {
+        test(`a URL with ${JSON.stringify(injected.slice(0, 40))} changes no Origin`, async () => {
+            const coded = [...injected].map((c) => (/\w/.test(c) ? c : `%${c.charCodeAt(0).toString(16).padStart(2, '0')}`)).join('');
+            for (const where of [`/ws?x${coded}`, `/ws${coded}`]) {
+                const answer = await shake(where, { Origin: 'https://evil.example.com' });
+                assert.ok([null, 400, 403, 404].includes(answer && answer.status), answer?.first);
+            }
+        });
+    }
+
     for (const origin of ['https://app.example.org', 'https://APP.example.org', 'https://app.example.org:443', 'http://app.example.org:8080', 'https://a.b.example.net']) {
         test(`${origin}: let in`, async () => {
             assert.equal((await shake('/ws', { Origin: origin }))?.status, 101);

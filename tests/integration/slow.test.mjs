@@ -1,0 +1,216 @@
+// Clients that do not read: closed with 4500 or served less, as the route says; and nobody else notices.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { harness, unique, waitFor } from '../lib/harness.mjs';
+import { Canary, OPCODE, Raw } from '../lib/raw.mjs';
+import { decodeFrame, Wire } from '../lib/wire.mjs';
+
+const STALL_MS = 1500;
+const LINGER_MS = 1000;
+const QUEUE_BYTES = 262144;
+const BODY = 'x'.repeat(16384);
+
+const h = await harness();
+let gw;
+let canary;
+let speaker;
+
+before(async () => {
+    gw = await h.gateway({
+        limits: { out_queue_bytes: QUEUE_BYTES, write_stall_ms: STALL_MS, close_linger_ms: LINGER_MS },
+        route: [{ prefix: '/topic/' }, { prefix: '/comments/', exchange: `${h.tag}.comments`, type: 'topic', declare: true, durable: false, on_slow: 'drop' }],
+    });
+    h.defer(() => h.management.delete(`/exchanges/%2F/${h.tag}.comments`));
+    canary = await Canary.start(gw);
+    speaker = await Wire.open(gw.url);
+    await speaker.connect();
+});
+
+after(async () => {
+    await canary?.stop();
+    await h.close();
+});
+
+// A client that has subscribed and then stops to read.
+async function sleeper(destination) {
+    const raw = await Raw.open(gw.port);
+    await raw.upgrade();
+    await raw.connect();
+    raw.stomp('SUBSCRIBE', { id: 's', destination, receipt: 'r' });
+    await raw.next((frame) => frame.payload.toString().startsWith('RECEIPT\n'));
+    raw.socket.pause();
+    return raw;
+}
+
+async function hearer(destination) {
+    const wire = await Wire.open(gw.url);
+    await wire.connect();
+    wire.send('SUBSCRIBE', { id: 's', destination, receipt: 'r' });
+    await wire.receipt('r');
+    return wire;
+}
+
+// n messages of 16 KiB, each numbered, at the pace of their receipts.
+async function publish(destination, n, from = 0) {
+    for (let i = from; i < from + n; i++) {
+        speaker.send('SEND', { destination, receipt: `${i}`, n: i }, BODY);
+        await speaker.receipt(`${i}`);
+    }
+}
+
+function closedSlow() {
+    return gw.metric('stompgate_closed_total{reactor="0",reason="slow_consumer"}');
+}
+
+// What a sleeper sees when it reads on, up to the close.
+async function wake(raw) {
+    raw.socket.resume();
+    await waitFor(() => raw.closed || raw.frames.some((frame) => frame.opcode === OPCODE.close), { what: 'the close' });
+    const stomp = raw.frames.filter((frame) => frame.opcode !== OPCODE.close).map((frame) => decodeFrame(frame.payload));
+    const close = raw.frames.find((frame) => frame.opcode === OPCODE.close);
+    return { stomp, code: close?.payload.readUInt16BE(0), reason: close?.payload.subarray(2).toString() };
+}
+
+function isAscending(numbers) {
+    return numbers.every((n, i) => i === 0 || n > numbers[i - 1]);
+}
+
+describe('on_slow = close', () => {
+    test('over the bytes of its queue: 4500 at once, and ERROR when it reads again', async () => {
+        const room = `/topic/${unique()}`;
+        const before = await closedSlow();
+        const slow = await sleeper(room);
+        const fast = await hearer(room);
+        const began = Date.now();
+        await publish(room, 200); // 3.2 MB: the queue and all of the kernel's buffers
+        const { stomp, code, reason } = await wake(slow);
+        assert.deepEqual([code, reason], [4500, 'slow consumer']);
+        const error = stomp.pop();
+        assert.equal(error.command, 'ERROR');
+        assert.equal(error.headers.message, 'slow consumer');
+        assert.ok(stomp.length > 0, 'what was on its way came whole');
+        assert.deepEqual(
+            stomp.map((frame) => [frame.command, frame.headers.n, frame.body.length]),
+            stomp.map((_, i) => ['MESSAGE', String(i), BODY.length]),
+        );
+        await waitFor(async () => (await closedSlow()) === before + 1);
+        assert.ok(Date.now() - began < 15000);
+        await waitFor(() => fast.frames.length === 200, { what: 'all messages for who reads' });
+        assert.deepEqual(
+            fast.frames.map((frame) => Number(frame.headers.n)),
+            Array.from({ length: 200 }, (_, i) => i),
+        );
+        fast.frames.length = 0;
+        await fast.disconnect();
+    });
+
+    test('who never reads again is cut after the linger', async () => {
+        const room = `/topic/${unique()}`;
+        const [before, sessions] = [await closedSlow(), await gw.metric('stompgate_sessions')];
+        const slow = await sleeper(room);
+        await publish(room, 100);
+        const began = Date.now();
+        await waitFor(async () => (await closedSlow()) === before + 1, { what: 'the sleeper to be cut', timeout: LINGER_MS + 4000 });
+        assert.ok(Date.now() - began < LINGER_MS + STALL_MS + 2000);
+        await waitFor(async () => (await gw.metric('stompgate_sessions')) === sessions);
+        slow.end();
+    });
+
+    test('nothing read in the time of the stall: 4500 too, though the queue is not full', async () => {
+        const room = `/topic/${unique()}`;
+        const before = await closedSlow();
+        const slow = await sleeper(room);
+        const began = Date.now();
+        await publish(room, 8); // 128 KiB: half of the queue, if the kernel took nothing
+        let isClosed = false;
+        for (let n = 8; !isClosed && Date.now() - began < 20000; n++) {
+            const sent = await gw.metric('stompgate_sent_bytes_total');
+            await publish(room, 1, n);
+            isClosed = (await closedSlow()) > before;
+            // Once a message stays here, nothing more is sent: now only time may be over.
+            if ((await gw.metric('stompgate_sent_bytes_total')) - sent < BODY.length) {
+                await waitFor(async () => (isClosed = (await closedSlow()) > before), { what: 'the sleeper to be closed', timeout: STALL_MS + LINGER_MS + 4000 });
+            }
+        }
+        assert.ok(isClosed);
+        assert.ok(Date.now() - began >= STALL_MS);
+        slow.end();
+    });
+
+    test('a client that reads a little all the time is cut when its queue is full', async () => {
+        const room = `/topic/${unique()}`;
+        const before = await closedSlow();
+        const slow = await sleeper(room);
+        const timer = setInterval(() => slow.socket.read(1024), 50);
+        await publish(room, 200);
+        await waitFor(async () => (await closedSlow()) === before + 1, { what: 'the slow reader to be closed', timeout: 10000 });
+        clearInterval(timer);
+        slow.end();
+    });
+
+    test('twenty at once cost the others nothing', async () => {
+        const room = `/topic/${unique()}`;
+        const before = await closedSlow();
+        const sleepers = await Promise.all(Array.from({ length: 20 }, () => sleeper(room)));
+        const fast = await hearer(room);
+        await publish(room, 100);
+        await waitFor(() => fast.frames.length === 100, { what: 'all messages for who reads' });
+        await waitFor(async () => (await closedSlow()) === before + 20, { what: 'twenty sleepers to be closed' });
+        assert.equal(fast.closed, null);
+        sleepers.forEach((raw) => raw.end());
+        fast.frames.length = 0;
+        await fast.disconnect();
+    });
+});
+
+describe('on_slow = drop', () => {
+    test('the oldest go, the newest come, and it stays', async () => {
+        const room = `/comments/${unique()}`;
+        const [before, dropped] = [await closedSlow(), await gw.metric('stompgate_messages_dropped_total')];
+        const slow = await sleeper(room);
+        const fast = await hearer(room);
+        await publish(room, 150);
+        slow.socket.resume();
+        await waitFor(() => slow.frames.some((frame) => decodeFrame(frame.payload)?.headers.n === '149'), { what: 'the last message' });
+        const numbers = slow.frames.map((frame) => Number(decodeFrame(frame.payload).headers.n));
+        assert.ok(isAscending(numbers), `in order: ${numbers}`);
+        assert.ok(numbers.length < 150, 'some were dropped');
+        assert.equal(numbers[0], 0, 'what was on its way before came');
+        const missing = 150 - numbers.length;
+        await waitFor(async () => (await gw.metric('stompgate_messages_dropped_total')) === dropped + missing, { what: `${missing} to be counted as dropped` });
+        assert.equal(await closedSlow(), before);
+        assert.equal(slow.closed, false);
+        await publish(room, 1, 150);
+        await slow.next((frame) => decodeFrame(frame.payload)?.headers.n === '150');
+        await waitFor(() => fast.frames.length === 151, { what: 'all messages for who reads' });
+        slow.end();
+        fast.frames.length = 0;
+        await fast.disconnect();
+    });
+
+    test('receipts are not dropped with them', async () => {
+        const room = `/comments/${unique()}`;
+        const slow = await sleeper(room);
+        for (let i = 0; i < 20; i++) {
+            slow.stomp('SEND', { destination: `/topic/${unique()}`, receipt: `own ${i}` });
+        }
+        await publish(room, 100);
+        slow.socket.resume();
+        await waitFor(() => slow.frames.some((frame) => decodeFrame(frame.payload)?.headers.n === '99'), { what: 'the last message' });
+        const receipts = slow.frames.map((frame) => decodeFrame(frame.payload)).filter((frame) => frame.command === 'RECEIPT');
+        assert.deepEqual(
+            receipts.map((frame) => frame.headers['receipt-id']),
+            Array.from({ length: 20 }, (_, i) => `own ${i}`),
+        );
+        slow.end();
+    });
+
+    test('not one byte read in the time of the stall is the end here, too', async () => {
+        const room = `/comments/${unique()}`;
+        const before = await closedSlow();
+        const slow = await sleeper(room);
+        await publish(room, 100);
+        await waitFor(async () => (await closedSlow()) === before + 1, { what: 'the sleeper to be closed', timeout: STALL_MS + LINGER_MS + 5000 });
+        slow.end();
+    });
+});
