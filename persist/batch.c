@@ -43,9 +43,7 @@ bool batch_is_due(const struct batch *b, const struct batch_limits *limits, uint
                         now_ms >= b->opened_ms + limits->ms);
 }
 
-/* ---- Rounds
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- Rounds ---- */
 
 static int by_serial(const struct row *a, const struct row *b)
 {
@@ -170,9 +168,7 @@ void batch_settle_followers(struct batch *b)
     }
 }
 
-/* ---- The rest
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- The rest ---- */
 
 size_t batch_count(const struct batch *b, enum row_fate fate)
 {

@@ -34,9 +34,7 @@ struct dead {
     struct dead_stats stats;
 };
 
-/* ---- One letter
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- One letter ---- */
 
 static bool is_condemned(const struct row *row)
 {
@@ -109,8 +107,7 @@ static enum broker_publish_status publish(struct dead *d, const struct row *row,
     return broker_publish(d->broker, &message);
 }
 
-/* ---- A pass over the batch
- * ----------------------------------------------------------------------------------------- */
+/* ---- A pass over the batch ---- */
 
 static void dead_go(struct dead *d);
 
@@ -219,9 +216,7 @@ const struct dead_stats *dead_stats(const struct dead *d)
     return &d->stats;
 }
 
-/* ---- Life
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Life ---- */
 
 static void on_queue(void *owner, uint64_t cookie, const struct broker_reply *reply)
 {

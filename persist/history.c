@@ -60,9 +60,7 @@ struct history *history_new(struct uv_loop_s *loop, const char *url, const char 
     return h;
 }
 
-/* ---- Answers
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- Answers ---- */
 
 static void row_read(struct history_row *row, const struct pg_answer *answer, int i)
 {
@@ -114,9 +112,7 @@ static void on_answer(void *owner, const struct pg_answer *answer)
     free(rows);
 }
 
-/* ---- Questions
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- Questions ---- */
 
 static bool id_is_zero(struct id id)
 {
@@ -189,9 +185,7 @@ bool history_is_up(const struct history *h)
     return pg_is_ready(h->pg);
 }
 
-/* ---- The end
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- The end ---- */
 
 static void on_stopped(void *owner)
 {

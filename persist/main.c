@@ -88,9 +88,7 @@ static struct config *load(const char *path)
     return config;
 }
 
-/* ---- Running
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- Running ---- */
 
 static void on_stopped(void *owner)
 {

@@ -1,80 +1,27 @@
-#include "persist/pg.h"
+#include "persist/pg_internal.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <libpq-fe.h>
-#include <uv.h>
-
 #include "common/log.h"
-#include "persist/pg_hosts.h"
 
-#define PG_CONNECT_MS 10000     /* resolving, connecting, preparing */
 #define PG_ANSWER_GRACE_MS 5000 /* beyond statement_timeout before the server counts as gone */
 #define PG_ANSWER_MAX_MS 300000 /* the same without a statement_timeout */
-#define PG_MAX_KEYWORDS 64
+#define PG_TELL_EVERY_MS 60000
 
-enum pg_state {
-    PG_IDLE,       /* pg_start() was not called */
-    PG_DOWN,       /* the next try is timed */
-    PG_RESOLVING,  /* names to addresses */
-    PG_CONNECTING, /* PQconnectPoll */
-    PG_PREPARING,  /* settings and prepared statements */
-    PG_READY,
-    PG_STOPPED
-};
-
-static const char *pg_state_str(enum pg_state state)
+const char *pg_state_str(enum pg_state state)
 {
     static const char *const names[] = {"idle",      "down",  "resolving", "connecting",
                                         "preparing", "ready", "stopped"};
     return names[state];
 }
 
-/* libuv closes handles later than we drop them, so each lives on its own. */
-struct pg_poll {
-    uv_poll_t handle;
-    struct pg *pg;
-};
-
-/* Invariants: conn and poll are set in CONNECTING, PREPARING and READY only; active is set only in
- * READY. */
-struct pg {
-    uv_loop_t *loop;
-    uv_timer_t timer; /* DOWN: next try. READY without a query: idle. Else: the deadline of what is
-                         going on */
-    bool has_timer;   /* from pg_start() until libuv has closed it */
-    enum pg_state state;
-    const struct pg_events *events;
-    void *owner;
-    char *url;
-    char *name;
-    const struct pg_statement *statements;
-    size_t n_statements;
-    int statement_timeout_ms;
-    int retry_min_ms;
-    int retry_max_ms;
-    int retry_ms;
-    PGconn *conn;
-    PGresult *result; /* of the command that is running: its first error, else its last result */
-    struct pg_poll *poll;
-    struct pg_hosts *hosts;
-    size_t step; /* PREPARING: 0 settings, then one per statement */
-    struct list queue;
-    struct pg_query *active;
-    bool is_resetting;
-    bool is_calling; /* inside a done callback */
-    void (*stopped)(void *owner);
-};
-
-static void pg_connect(struct pg *pg);
 static void pg_pump(struct pg *pg);
 static void on_io(uv_poll_t *handle, int status, int events);
 
-static void pg_set_state(struct pg *pg, enum pg_state state)
+void pg_set_state(struct pg *pg, enum pg_state state)
 {
     assert(pg->state != PG_STOPPED);
     assert(state != PG_READY || pg->state == PG_PREPARING);
@@ -82,9 +29,7 @@ static void pg_set_state(struct pg *pg, enum pg_state state)
     pg->state = state;
 }
 
-/* ---- The socket
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- The socket ---- */
 
 static void on_poll_closed(uv_handle_t *handle)
 {
@@ -92,7 +37,7 @@ static void on_poll_closed(uv_handle_t *handle)
 }
 
 /* Before any call that may close the socket: libuv must let go of it first. */
-static void pg_unwatch(struct pg *pg)
+void pg_unwatch(struct pg *pg)
 {
     if (pg->poll != NULL) {
         uv_poll_stop(&pg->poll->handle);
@@ -103,7 +48,7 @@ static void pg_unwatch(struct pg *pg)
     }
 }
 
-static int pg_watch(struct pg *pg, int events)
+int pg_watch(struct pg *pg, int events)
 {
     if (pg->poll == NULL) {
         struct pg_poll *poll = calloc(1, sizeof(*poll));
@@ -118,13 +63,11 @@ static int pg_watch(struct pg *pg, int events)
     return uv_poll_start(&pg->poll->handle, events, on_io);
 }
 
-/* ---- Going down
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Going down ---- */
 
 static void on_timer(uv_timer_t *timer);
 
-static void pg_set_timer(struct pg *pg, int ms)
+void pg_set_timer(struct pg *pg, int ms)
 {
     uv_timer_start(&pg->timer, on_timer, (uint64_t)ms, 0);
 }
@@ -164,16 +107,28 @@ static void pg_disconnect(struct pg *pg, const char *why)
     }
 }
 
+/* Once per reason and minute: a database that is away for an hour is one fact, not thousands. */
+static void pg_tell(struct pg *pg, const char *why, int pause_ms)
+{
+    uint64_t now_ms = uv_now(pg->loop);
+    bool is_new = strncmp(why, pg->told, sizeof(pg->told) - 1) != 0;
+    if (is_new || now_ms >= pg->told_ms + PG_TELL_EVERY_MS) {
+        log_warn(pg->name, "pg.lost", "while=%s retry_ms=%d why=\"%s\"", pg_state_str(pg->state),
+                 pause_ms, why);
+        snprintf(pg->told, sizeof(pg->told), "%s", why);
+        pg->told_ms = now_ms;
+    }
+}
+
 /* `why` may live in the connection that is about to be freed. */
-static void pg_drop(struct pg *pg, const char *why)
+void pg_drop(struct pg *pg, const char *why)
 {
     char text[400];
     snprintf(text, sizeof(text), "%s", why);
     text[strcspn(text, "\n")] = '\0';
     int pause_ms = jittered(pg->retry_ms);
     pg->retry_ms = pg->retry_ms > pg->retry_max_ms / 2 ? pg->retry_max_ms : pg->retry_ms * 2;
-    log_warn(pg->name, "pg.lost", "while=%s retry_ms=%d why=\"%s\"", pg_state_str(pg->state),
-             pause_ms, text);
+    pg_tell(pg, text, pause_ms);
     pg_set_state(pg, PG_DOWN);
     pg_disconnect(pg, text);
     if (pg->state == PG_DOWN) {
@@ -205,188 +160,12 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
-/* ---- Connecting
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Commands ---- */
 
-struct keywords {
-    const char *names[PG_MAX_KEYWORDS];
-    const char *values[PG_MAX_KEYWORDS];
-    int n;
-};
-
-static void keyword_set(struct keywords *k, const char *name, const char *value, bool is_default)
-{
-    int i = 0;
-    while (i < k->n && strcmp(k->names[i], name) != 0) {
-        i++;
-    }
-    if (i < k->n && is_default) {
-        return;
-    }
-    if (i < PG_MAX_KEYWORDS - 1) {
-        k->names[i] = name;
-        k->values[i] = value;
-        k->n = i == k->n ? k->n + 1 : k->n;
-    }
-}
-
-/* Notices ("already exists, skipping") would go to standard error as they are. */
-static void on_notice(void *arg, const PGresult *result)
-{
-    const struct pg *pg = arg;
-    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    log_debug(pg->name, "pg.notice", "text=\"%s\"", message != NULL ? message : "");
-}
-
-static void pg_begin(struct pg *pg, const PQconninfoOption *given, const char *hosts,
-                     const char *addresses, const char *ports)
-{
-    struct keywords k = {.n = 0};
-    for (const PQconninfoOption *o = given; o->keyword != NULL; o++) {
-        if (o->val != NULL) {
-            keyword_set(&k, o->keyword, o->val, false);
-        }
-    }
-    if (hosts != NULL) {
-        keyword_set(&k, "host", hosts, false);
-        keyword_set(&k, "hostaddr", addresses, false);
-        keyword_set(&k, "port", ports, false);
-    }
-    keyword_set(&k, "application_name", pg->name, false);
-    keyword_set(&k, "client_encoding", "UTF8", false);
-    /* A server that vanished without a word is noticed in seconds, not in hours. */
-    keyword_set(&k, "keepalives_idle", "10", true);
-    keyword_set(&k, "keepalives_interval", "5", true);
-    keyword_set(&k, "tcp_user_timeout", "20000", true);
-
-    pg_set_state(pg, PG_CONNECTING);
-    pg_set_timer(pg, PG_CONNECT_MS);
-    pg->conn = PQconnectStartParams(k.names, k.values, 0);
-    if (pg->conn != NULL) {
-        PQsetNoticeReceiver(pg->conn, on_notice, pg);
-    }
-    if (pg->conn == NULL || PQstatus(pg->conn) == CONNECTION_BAD) {
-        pg_drop(pg, pg->conn != NULL ? PQerrorMessage(pg->conn) : "out of memory");
-    } else if (pg_watch(pg, UV_WRITABLE) < 0) {
-        pg_drop(pg, "cannot watch the socket");
-    }
-}
-
-static void pg_finish_stop(struct pg *pg);
-
-static void on_hosts(void *owner, const char *hosts, const char *addresses, const char *ports,
-                     const char *error)
-{
-    struct pg *pg = owner;
-    pg->hosts = NULL;
-    if (pg->state == PG_STOPPED) {
-        pg_finish_stop(pg);
-        return;
-    }
-    char *parse_error = NULL;
-    PQconninfoOption *given = PQconninfoParse(pg->url, &parse_error);
-    if (given == NULL) {
-        pg_drop(pg, parse_error != NULL ? parse_error : "out of memory");
-    } else if (error != NULL) {
-        pg_drop(pg, error);
-    } else {
-        pg_begin(pg, given, hosts, addresses, ports);
-    }
-    PQfreemem(parse_error);
-    PQconninfoFree(given);
-}
-
-static const char *option_value(const PQconninfoOption *given, const char *keyword)
-{
-    for (const PQconninfoOption *o = given; o->keyword != NULL; o++) {
-        if (strcmp(o->keyword, keyword) == 0 && o->val != NULL) {
-            return o->val;
-        }
-    }
-    return "";
-}
-
-static void pg_connect(struct pg *pg)
-{
-    char *error = NULL;
-    PQconninfoOption *given = PQconninfoParse(pg->url, &error);
-    pg_set_state(pg, PG_RESOLVING);
-    if (given == NULL) {
-        pg_drop(pg, error != NULL ? error : "out of memory");
-    } else if (option_value(given, "host")[0] == '\0' ||
-               option_value(given, "hostaddr")[0] != '\0') {
-        /* Nothing to look up. (A host that only stands in PGHOST or in a service file is looked up
-         * by libpq itself, which blocks: the documentation asks for it in the connection string.)
-         */
-        pg_begin(pg, given, NULL, NULL, NULL);
-    } else {
-        pg->hosts = pg_hosts_resolve(pg->loop, option_value(given, "host"),
-                                     option_value(given, "port"), on_hosts, pg);
-        if (pg->hosts == NULL) {
-            pg_drop(pg, "out of memory");
-        }
-    }
-    PQfreemem(error);
-    PQconninfoFree(given);
-}
-
-/* ---- Commands
- * ------------------------------------------------------------------------------------------------------
- */
-
-static int pg_flush(struct pg *pg)
+int pg_flush(struct pg *pg)
 {
     int left = PQflush(pg->conn);
     return left < 0 ? -1 : pg_watch(pg, left > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
-}
-
-static void pg_prepare_next(struct pg *pg)
-{
-    int is_sent;
-    if (pg->step == 0) {
-        /* What is acknowledged after COMMIT must be on disk; stricter settings than "on" are the
-         * administrator's. */
-        char sql[320];
-        snprintf(sql, sizeof(sql),
-                 "SET statement_timeout = %d; SET lock_timeout = %d;"
-                 "SELECT set_config('synchronous_commit', 'on', false)"
-                 " WHERE current_setting('synchronous_commit') = 'off'",
-                 pg->statement_timeout_ms, pg->statement_timeout_ms / 2);
-        is_sent = PQsendQuery(pg->conn, sql);
-    } else {
-        const struct pg_statement *s = &pg->statements[pg->step - 1];
-        is_sent = PQsendPrepare(pg->conn, s->name, s->sql, 0, NULL);
-    }
-    if (!is_sent || pg_flush(pg) < 0) {
-        pg_drop(pg, PQerrorMessage(pg->conn));
-    }
-}
-
-static void pg_prepared(struct pg *pg)
-{
-    if (PQresultStatus(pg->result) == PGRES_FATAL_ERROR) {
-        const char *state = PQresultErrorField(pg->result, PG_DIAG_SQLSTATE);
-        log_error(pg->name, "pg.prepare",
-                  "sqlstate=%s error=\"%s\" hint=\"stompgate-store --migrate\"",
-                  state != NULL ? state : "", PQresultErrorMessage(pg->result));
-        pg_drop(pg, "cannot prepare the statements");
-        return;
-    }
-    PQclear(pg->result);
-    pg->result = NULL;
-    if (pg->step++ < pg->n_statements) {
-        pg_prepare_next(pg);
-        return;
-    }
-    uv_timer_stop(&pg->timer);
-    pg->retry_ms = pg->retry_min_ms;
-    pg_set_state(pg, PG_READY);
-    log_info(pg->name, "pg.ready", "host=%s port=%s db=%s server=%d", PQhost(pg->conn),
-             PQport(pg->conn), PQdb(pg->conn), PQserverVersion(pg->conn));
-    if (pg->events->ready != NULL) {
-        pg->events->ready(pg->owner);
-    }
 }
 
 static enum pg_outcome classify(const char *state)
@@ -455,7 +234,7 @@ static void pg_read(struct pg *pg)
             /* Nothing was asked: a notice, or the server's farewell that the next read will tell.
              */
         } else if (pg->state == PG_PREPARING) {
-            pg_prepared(pg);
+            pg_connect_prepared(pg);
         } else if (pg->active != NULL) {
             pg_answered(pg);
         }
@@ -463,23 +242,6 @@ static void pg_read(struct pg *pg)
     }
     if (pg_flush(pg) < 0) {
         pg_drop(pg, PQerrorMessage(pg->conn));
-    }
-}
-
-static void pg_poll_connect(struct pg *pg)
-{
-    pg_unwatch(pg);
-    PostgresPollingStatusType status = PQconnectPoll(pg->conn);
-    if (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) {
-        if (pg_watch(pg, status == PGRES_POLLING_READING ? UV_READABLE : UV_WRITABLE) < 0) {
-            pg_drop(pg, "cannot watch the socket");
-        }
-    } else if (status == PGRES_POLLING_FAILED || PQsetnonblocking(pg->conn, 1) < 0) {
-        pg_drop(pg, PQerrorMessage(pg->conn));
-    } else {
-        pg_set_state(pg, PG_PREPARING);
-        pg->step = 0;
-        pg_prepare_next(pg);
     }
 }
 
@@ -491,7 +253,7 @@ static void on_io(uv_poll_t *handle, int status, int events)
         return;
     }
     if (pg->state == PG_CONNECTING) {
-        pg_poll_connect(pg);
+        pg_connect_poll(pg);
     } else if (status < 0) {
         /* libuv only says that something is wrong with the socket; reading from it tells what. */
         PQconsumeInput(pg->conn);
@@ -539,9 +301,7 @@ static void pg_pump(struct pg *pg)
     }
 }
 
-/* ---- The face
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- The face ---- */
 
 struct slice pg_value(const struct pg_answer *answer, int row, int column)
 {
@@ -635,7 +395,7 @@ static void on_timer_closed(uv_handle_t *handle)
     pg_finish_stop(pg);
 }
 
-static void pg_finish_stop(struct pg *pg)
+void pg_finish_stop(struct pg *pg)
 {
     if (pg->hosts == NULL && !pg->has_timer && pg->stopped != NULL) {
         pg->stopped(pg->owner);

@@ -7,9 +7,7 @@
 /* Later than the year 9999 a timestamp is noise. */
 #define TIMESTAMP_MAX_S 253402300799ULL
 
-/* ---- The copy
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- The copy ---- */
 
 struct arena {
     char *next;
@@ -91,9 +89,7 @@ static struct row *row_copy(const struct broker_delivery *d)
     return row;
 }
 
-/* ---- Headers as JSON
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Headers as JSON ---- */
 
 /* Bytes above 0x7f pass as they are: whether they are UTF-8 is for the database to say, and its
  * word goes into the dead letter. */
@@ -166,9 +162,7 @@ static int row_json(struct row *row)
     return buf_append(out, "}", 1);
 }
 
-/* ---- Identity
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- Identity ---- */
 
 static struct slice row_header(const struct row *row, const char *name)
 {
@@ -224,9 +218,7 @@ static int row_identify(struct row *row, struct id_generator *ids, uint64_t now_
     return digest_bytes(row->body_digest, row->body);
 }
 
-/* ---- The face
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- The face ---- */
 
 struct row *row_new(const struct broker_delivery *delivery, struct id_generator *ids,
                     uint64_t now_unix_ms)

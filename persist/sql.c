@@ -8,9 +8,7 @@
 #define LOCK_MIGRATE "1937009008, 1"
 #define LOCK_PARTITION "1937009008, 2"
 
-/* ---- Schema
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- Schema ---- */
 
 const char *const sql_migrate_begin = "BEGIN;"
                                       "SELECT pg_advisory_xact_lock(" LOCK_MIGRATE ");"
@@ -60,9 +58,7 @@ const char *const sql_migrations[] = {
 };
 const size_t sql_n_migrations = sizeof(sql_migrations) / sizeof(sql_migrations[0]);
 
-/* ---- Partitions
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Partitions ---- */
 
 static void bound_text(char text[40], uint64_t unix_ms)
 {
@@ -94,9 +90,7 @@ void sql_partition(char text[SQL_PARTITION_LEN], uint64_t from_ms, uint64_t unti
              day, day, day, from, until);
 }
 
-/* ---- The worker
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- The worker ---- */
 
 /* A row whose key somebody else has is not inserted; one whose id exists is not inserted either,
  * and then its key may have been claimed for nothing, which SQL_RELEASE mends. DO NOTHING waits for
@@ -131,9 +125,7 @@ const struct pg_statement sql_store[] = {
 };
 const size_t sql_n_store = sizeof(sql_store) / sizeof(sql_store[0]);
 
-/* ---- History
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- History ---- */
 
 /* An answer is cut at 16 MiB of bodies (HISTORY_MAX_BYTES), but has at least one row: `ahead` is
  * what the rows before it weigh. The bounds on id let the planner leave out partitions. */

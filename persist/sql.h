@@ -7,8 +7,7 @@
 
 #include <stddef.h>
 
-/* ---- The worker. Statements by name; all values binary.
- * ------------------------------------------------------------ */
+/* ---- The worker. Statements by name; all values binary. ---- */
 
 /* $1–$3 keys with the ids and body digests that claim them (ascending by key), $4–$13 messages
  * (ascending by id), see columns.h. Gives the ids of the rows that were inserted: one transaction,
@@ -35,9 +34,7 @@ extern const size_t sql_n_store;
 #define SQL_PARTITION_LEN 1024
 void sql_partition(char text[SQL_PARTITION_LEN], uint64_t from_ms, uint64_t until_ms);
 
-/* ---- History
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- History ---- */
 
 /* $1 exchange, $2 after, $3 before, $4 limit (int4), $5 routing key (not of the _ANY statements).
  * Rows ascend by id; columns as in struct history_row. */
@@ -49,9 +46,7 @@ void sql_partition(char text[SQL_PARTITION_LEN], uint64_t from_ms, uint64_t unti
 extern const struct pg_statement sql_history[];
 extern const size_t sql_n_history;
 
-/* ---- Schema
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- Schema ---- */
 
 /* Opens a transaction, waits for its turn among others that do the same, makes sure that the
  * version table exists. */

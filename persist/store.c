@@ -43,9 +43,7 @@ static void store_set_state(struct store *s, enum store_state state)
 static void store_close(struct store *s);
 static void store_fly(struct store *s);
 
-/* ---- What is held
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- What is held ---- */
 
 static size_t held_bytes(const struct store *s)
 {
@@ -96,15 +94,14 @@ static void store_park(struct store *s, const char *why, uint64_t pause_ms)
     s->counts.parks++;
     s->park_until_ms = uv_now(s->loop) + pause_ms;
     broker_cancel(s->broker, s->tag);
-    if (s->filling->n > 0 || (s->flying != NULL && !s->is_void)) {
+    if (s->last_tag > s->settled_tag) {
         broker_nack(s->broker, s->epoch, s->last_tag, true, true);
+        s->settled_tag = s->last_tag;
     }
     store_forget(s);
 }
 
-/* ---- Deliveries in
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Deliveries in ---- */
 
 static unsigned prefetch_for(const struct store *s, size_t body_bytes)
 {
@@ -112,6 +109,13 @@ static unsigned prefetch_for(const struct store *s, size_t body_bytes)
     size_t fits = s->held_max_bytes / 2 / (body_bytes + 1024);
     most = fits < most ? fits : most;
     return most < 1 ? 1 : most > PREFETCH_MAX ? PREFETCH_MAX : (unsigned)most;
+}
+
+static uint64_t unix_ms(void)
+{
+    uv_timeval64_t now;
+    return uv_gettimeofday(&now) == 0 ? (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000
+                                      : (uint64_t)time(NULL) * 1000;
 }
 
 static void on_flush(uv_timer_t *timer)
@@ -126,6 +130,7 @@ static void store_new_epoch(struct store *s, uint32_t epoch)
     }
     s->has_epoch = true;
     s->epoch = epoch;
+    s->settled_tag = 0;
 }
 
 static void store_deliver(void *owner, uint64_t cookie, const struct broker_delivery *d)
@@ -141,7 +146,7 @@ static void store_deliver(void *owner, uint64_t cookie, const struct broker_deli
     s->last_tag = d->tag;
     s->counts.redelivered += d->is_redelivered;
     s->largest = d->body.len > s->largest ? d->body.len : s->largest;
-    struct row *row = row_new(d, &s->ids, (uint64_t)time(NULL) * 1000);
+    struct row *row = row_new(d, &s->ids, unix_ms());
     if (row == NULL || batch_push(s->filling, row, uv_now(s->loop)) < 0) {
         store_park(s, "out of memory", PARK_LONG_MS);
     } else if (held_bytes(s) > s->held_max_bytes && s->filling->n > 1) {
@@ -152,9 +157,7 @@ static void store_deliver(void *owner, uint64_t cookie, const struct broker_deli
     }
 }
 
-/* ---- Batches out
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Batches out ---- */
 
 static void store_fly(struct store *s)
 {
@@ -195,7 +198,8 @@ static void store_landed(struct store *s)
     struct batch *b = s->flying;
     store_count(s, b);
     if (!s->is_void) {
-        broker_ack(s->broker, s->epoch, b->rows[b->n - 1]->tag, true);
+        s->settled_tag = b->rows[b->n - 1]->tag;
+        broker_ack(s->broker, s->epoch, s->settled_tag, true);
     }
     batch_clear(b);
     s->flying = NULL;
@@ -223,9 +227,7 @@ static void on_buried(void *owner)
     store_landed(owner);
 }
 
-/* ---- Time
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Time ---- */
 
 /* When the bodies have become small again, more of them may be taken. */
 static void store_tune(struct store *s, uint64_t now_ms)
@@ -287,8 +289,7 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
-/* ---- What others tell
- * ---------------------------------------------------------------------------------------------- */
+/* ---- What others tell ---- */
 
 static void on_pg_ready(void *owner)
 {
@@ -323,9 +324,7 @@ static void on_queue(void *owner, uint64_t cookie, const struct broker_reply *re
     }
 }
 
-/* ---- Life
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Life ---- */
 
 static int store_make_broker(struct store *s)
 {

@@ -59,7 +59,8 @@ struct store {
     bool is_burying; /* what is flying waits for its dead letters */
     bool has_epoch;
     uint32_t epoch;
-    uint64_t last_tag; /* delivered in this epoch */
+    uint64_t last_tag;    /* delivered in this epoch */
+    uint64_t settled_tag; /* acknowledged or handed back up to here, in this epoch */
     unsigned prefetch;
     size_t held_max_bytes;
     size_t largest; /* body since the last tuning */

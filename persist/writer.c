@@ -50,9 +50,7 @@ static void on_inserted(void *owner, const struct pg_answer *answer);
 static void on_looked_up(void *owner, const struct pg_answer *answer);
 static void on_released(void *owner, const struct pg_answer *answer);
 
-/* ---- Trying again
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Trying again ---- */
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -108,9 +106,7 @@ static bool writer_is_done(struct writer *w, const struct pg_answer *answer)
     return false;
 }
 
-/* ---- Sending
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- Sending ---- */
 
 static void writer_send(struct writer *w, enum writer_state state, const char *statement,
                         int n_params, void (*done)(void *owner, const struct pg_answer *answer))
@@ -192,9 +188,7 @@ static void writer_advance(struct writer *w)
     writer_next(w);
 }
 
-/* ---- Answers
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- Answers ---- */
 
 static int compare_id(const void *id, const void *row)
 {
@@ -329,9 +323,7 @@ static void on_released(void *owner, const struct pg_answer *answer)
     }
 }
 
-/* ---- The face
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- The face ---- */
 
 struct writer *writer_new(struct uv_loop_s *loop, struct pg *pg, const char *name,
                           const struct batch_limits *limits, int retry_max_ms,
