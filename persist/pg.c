@@ -115,7 +115,7 @@ static void pg_tell(struct pg *pg, const char *why, int pause_ms)
     if (is_new || now_ms >= pg->told_ms + PG_TELL_EVERY_MS) {
         log_warn(pg->name, "pg.lost", "while=%s retry_ms=%d why=\"%s\"", pg_state_str(pg->state),
                  pause_ms, why);
-        snprintf(pg->told, sizeof(pg->told), "%s", why);
+        snprintf(pg->told, sizeof(pg->told), "%.*s", (int)sizeof(pg->told) - 1, why);
         pg->told_ms = now_ms;
     }
 }
