@@ -49,6 +49,7 @@ static enum outq_result append(struct outq *q, struct message *m, bool is_droppa
     q->ring[(q->head + q->n) & (q->cap - 1)] = (struct outq_entry){message_ref(m), is_droppable};
     q->n++;
     q->bytes += m->len;
+    q->own_bytes += is_droppable ? 0 : m->len;
     if (list_is_empty(&q->dirty)) {
         list_push(q->dirty_list, &q->dirty);
     }
@@ -75,26 +76,21 @@ static void drop_droppable(struct outq *q, size_t target)
 
 enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy policy)
 {
-    if (q->bytes + m->len <= q->limit_bytes || q->n == 0) {
+    if (q->bytes < q->limit_bytes) {
         return append(q, m, true);
     }
     if (policy == OUTQ_CLOSE) {
         return OUTQ_OVER;
     }
-    if (m->len > q->limit_bytes) {
-        q->dropped++;
-        return OUTQ_DROPPED;
-    }
     /* A quarter is freed at a time, so that a full queue is not walked for every message. */
-    size_t target = q->limit_bytes - m->len;
-    drop_droppable(q, target < q->limit_bytes / 4 * 3 ? target : q->limit_bytes / 4 * 3);
+    drop_droppable(q, q->limit_bytes / 4 * 3);
     enum outq_result result = append(q, m, true);
     return result == OUTQ_OK ? OUTQ_DROPPED : result;
 }
 
 enum outq_result outq_push_own(struct outq *q, struct message *m)
 {
-    bool has_room = q->bytes + m->len <= 2 * q->limit_bytes || q->n == 0;
+    bool has_room = q->own_bytes < q->limit_bytes;
     enum outq_result result = has_room ? append(q, m, false) : OUTQ_OVER;
     message_unref(m);
     return result;
@@ -109,9 +105,10 @@ void outq_pop(struct outq *q, uint32_t n)
 {
     assert(n <= q->n);
     for (uint32_t i = 0; i < n; i++) {
-        struct message *m = outq_at(q, i);
-        q->bytes -= m->len;
-        message_unref(m);
+        struct outq_entry e = q->ring[(q->head + i) & (q->cap - 1)];
+        q->bytes -= e.message->len;
+        q->own_bytes -= e.is_droppable ? 0 : e.message->len;
+        message_unref(e.message);
     }
     if (n > 0) {
         q->head = (q->head + n) & (q->cap - 1);

@@ -1,11 +1,16 @@
 /* What one client is still due: a ring of pointers to shared messages, bounded in bytes. Design
  * section 8.
  *
+ * The bound is on what waits already: a message that finds less than that is taken whatever its
+ * size, so that a RECEIPT and the largest message in one loop turn make nobody a slow client.
+ *
  * Pushing marks the queue dirty: its node goes on the reactor's list, and the end of the loop turn
  * flushes each dirty queue once. An empty queue holds at most a small ring (256 bytes). Belongs to
  * one loop thread.
  *
- * Invariants: bytes is the sum of the queued lens; a queue is on the dirty list at most once.
+ * Invariants: bytes is the sum of the queued lens, own_bytes the part that is not droppable; a
+ * queue is on the dirty list at most once; bytes of live messages < limit_bytes + the last one's
+ * len.
  */
 #pragma once
 
@@ -17,14 +22,13 @@
 #include <stdint.h>
 
 enum outq_policy {
-    OUTQ_CLOSE,      /* over the bound: refuse, the client is to be closed */
-    OUTQ_DROP_OLDEST /* over the bound: whole droppable messages at the front make room */
+    OUTQ_CLOSE,      /* at the bound: refuse, the client is to be closed */
+    OUTQ_DROP_OLDEST /* at the bound: whole droppable messages at the front make room */
 };
 
 enum outq_result {
     OUTQ_OK,
-    OUTQ_DROPPED, /* queued, but older ones were dropped (outq.dropped counts), or it was too large
-                     alone and was dropped itself */
+    OUTQ_DROPPED, /* queued, but older ones were dropped (outq.dropped counts) */
     OUTQ_OVER,    /* not queued: the bound */
     OUTQ_MEMORY   /* not queued: out of memory */
 };
@@ -40,6 +44,7 @@ struct outq {
     uint32_t n;
     uint32_t cap;
     size_t bytes;
+    size_t own_bytes;
     size_t limit_bytes;
     uint64_t dropped;
     struct list dirty;       /* node in *dirty_list */
@@ -55,8 +60,8 @@ void outq_fini(struct outq *q);
 enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy policy)
     __attribute__((warn_unused_result));
 
-/* Takes the caller's reference, also on failure. Answers of the session itself: they may go over
- * the bound by as much again. */
+/* Takes the caller's reference, also on failure. Answers of the session itself: among themselves
+ * they have the same bound, whatever live messages wait. */
 enum outq_result outq_push_own(struct outq *q, struct message *m)
     __attribute__((warn_unused_result));
 
