@@ -1,7 +1,7 @@
 // The scripts that judge others are judged here: a check that cannot fail is none.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -65,6 +65,55 @@ for (const [what, file, text, why] of [
         const faces = { 'stomp/stomp.h': '', 'stomp/stomp_internal.h': '', 'amqp/codec.h': '' };
         const { code, out } = await layers({ ...faces, [file]: `${text}\n` });
         assert.equal(code, 1);
+        assert.match(out, why);
+    });
+}
+
+// A copy of what check-docs looks at, in which the text of one file is another.
+async function docs(file, change) {
+    const where = await mkdtemp(path.join(folder, 'docs-'));
+    for (const part of ['common', 'amqp', 'gateway', 'persist', 'stomp', 'docs', 'README.md', 'config.example.toml', 'docker-compose.yml']) {
+        await cp(path.join(root, part), path.join(where, part), { recursive: true });
+    }
+    // the tour names folders that it does not read
+    for (const part of ['tests/transcripts', 'tests/integration', 'tests/clients', 'bench', 'examples/chat']) {
+        await mkdir(path.join(where, part), { recursive: true });
+    }
+    if (file) {
+        const text = await readFile(path.join(where, file), 'utf8');
+        const changed = change(text);
+        assert.notEqual(changed, text, `nothing to change in ${file}`);
+        await writeFile(path.join(where, file), changed);
+    }
+    return script('check-docs', [where]);
+}
+
+test('check-docs finds the documents as the code is', async () => {
+    assert.deepEqual(await docs(), { code: 0, out: '' });
+});
+
+for (const [what, file, change, why] of [
+    ['a metric of the gateway that is new', 'gateway/metrics.c', (t) => t.replace('{"sessions", "gauge"', '{"seances", "gauge"'), /metric stompgate_seances is missing/],
+    ['a metric of the worker that is new', 'persist/store_metrics.c', (t) => t.replace('"rows_total"', '"new_total"'), /metric stompgate_store_new_total is missing/],
+    ['a metric that has gone', 'persist/store_metrics.c', (t) => t.replace('"rows_total"', '"new_total"'), /no metric stompgate_store_rows_total/],
+    ['a log event that is new', 'gateway/client.c', (t) => t.replace('"session.open"', '"session.new"'), /log event session\.new is missing/],
+    ['a log event that has gone', 'gateway/client.c', (t) => t.replace('"session.open"', '"session.new"'), /no log event session\.open/],
+    ['a log event behind a line break', 'amqp/conn.c', (t) => t.replace('"broker.open",', '\n  "broker.new",'), /log event broker\.new is missing/],
+    ['a log event that is no literal', 'gateway/client.c', (t) => t.replace('"session.open"', 'EVENT'), /whose event is no literal/],
+    ['a reason to close that is new', 'gateway/session/reason.c', (t) => t.replace('"heartbeat"', '"tired"'), /close reason tired is missing/],
+    ['a close code that is new', 'gateway/session/reason.c', (t) => t.replace('return 4500;', 'return 4501;'), /close code 4501 is missing/],
+    ['an error of a frame that is new', 'stomp/error.c', (t) => t.replace('"A header has an empty name"', '"No name"'), /error "No name" is missing/],
+    ['a key that is new', 'common/config_table.c', (t) => t.replace('{KEY(broker, vhost)', '{KEY(broker, heap)'), /key broker\.heap is missing/],
+    ['a key that has gone', 'common/config_table.c', (t) => t.replace('{KEY(broker, vhost)', '{KEY(broker, heap)'), /no key broker\.vhost/],
+    ['a key of a route that is new', 'common/config_table.c', (t) => t.replace('{ROUTE(durable)', '{ROUTE(endures)'), /key route\.endures is missing/],
+    ['a file of the tour that has gone', 'README.md', (t) => t.replace('`stomp/stomp.h`', '`stomp/stump.h`'), /names stomp\/stump\.h/],
+    ['the second file of a cell of the tour', 'README.md', (t) => t.replace('`outq.h`', '`outk.h`'), /names gateway\/fanout\/outk\.h/],
+    ['a link to nowhere', 'docs/OPERATIONS.md', (t) => t.replace('](PROTOCOL.md)', '](PROTOCOLS.md)'), /links to PROTOCOLS\.md/],
+    ['code that it cannot read any more', 'common/config_table.c', () => 'int nothing;\n', /found no configuration keys/],
+]) {
+    test(`check-docs finds ${what}`, async () => {
+        const { code, out } = await docs(file, change);
+        assert.equal(code, 1, out);
         assert.match(out, why);
     });
 }
