@@ -1,7 +1,9 @@
 // Runs the scenarios: rounds in which each peer has its turn, in an order that rotates, with the same client. bench/run calls this.
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { createServer } from 'node:net';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { peers, quiet, root, Services, sleep } from './peers.mjs';
@@ -61,15 +63,36 @@ async function loadgen(label, peer, args) {
     return JSON.parse(stdout);
 }
 
-let port = Number(process.env.SG_BENCH_PORT_BASE ?? 8700) + 50;
+const FIRST_PORT = Number(process.env.SG_BENCH_PORT_BASE ?? 8700) + 50;
+const PORTS = 16; // the port plan of scripts/lib.sh goes on behind them
+let tried = 0;
+
+function isFree(port) {
+    return new Promise((resolve) => {
+        const probe = createServer();
+        probe.once('error', () => resolve(false));
+        probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+    });
+}
+
+// Another port than the server before had: none of its connections is in the way.
+async function nextPort() {
+    for (let i = 0; i < PORTS; i++) {
+        const port = FIRST_PORT + (tried++ % PORTS);
+        if (await isFree(port)) {
+            return port;
+        }
+    }
+    throw new Error(`none of the ports ${FIRST_PORT} to ${FIRST_PORT + PORTS - 1} is free; set SG_BENCH_PORT_BASE`);
+}
 
 async function measure(services, scenario, name, round) {
     await quiet(services.pid);
-    // a port of its own for each server: no connection of the one before is in the way
-    const peer = await peers[name]({ services, bin, dir, port: port++ });
+    const load_before = loadavg()[0]; // was the machine ours?
+    const peer = await peers[name]({ services, bin, dir, port: await nextPort() });
     try {
         const result = await loadgen(`${scenario.name}: ${name}`, peer, scenario.args);
-        return { scenario: scenario.name, peer: name, round, ...result };
+        return { scenario: scenario.name, peer: name, round, load_before, ...result };
     } finally {
         await peer.stop();
     }
@@ -120,6 +143,17 @@ async function capture(file, args) {
     return (await run(file, args, { cwd: root }).catch(() => ({ stdout: '' }))).stdout.trim();
 }
 
+// What is measured is a file. The checkout says what it was made from only where bench/run built it just now.
+async function measured() {
+    const file = path.join(bin, 'stompgate');
+    const commit = process.env.SG_BENCH_BUILT ? await capture('git', ['describe', '--always', '--dirty']) : 'unknown: built elsewhere';
+    return {
+        stompgate: await capture(file, ['--version']),
+        commit,
+        sha256: createHash('sha256').update(readFileSync(file)).digest('hex'),
+    };
+}
+
 async function machine(services) {
     const overview = await services.overview();
     const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
@@ -129,7 +163,7 @@ async function machine(services) {
         memory,
         kernel: release(),
         distribution: /PRETTY_NAME="(.*)"/.exec(readFileSync('/etc/os-release', 'utf8'))?.[1],
-        stompgate: await capture('git', ['describe', '--always', '--dirty']),
+        ...(await measured()),
         compiler: (await capture('gcc', ['--version'])).split('\n')[0],
         libwebsockets: await capture('pkg-config', ['--modversion', 'libwebsockets']),
         rabbitmq: overview.rabbitmq_version,

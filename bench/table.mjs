@@ -72,7 +72,8 @@ function liveRow(scenario, peer, summary, runs) {
 }
 
 function idleRow(scenario, peer, summary) {
-    const kib = Object.entries(summary.rss_bytes_per_connection).map(([name, bytes]) => `${name} ${number(bytes / 1024)}`);
+    // a broker's heap shrinks as well: below zero there is nothing to tell from zero
+    const kib = Object.entries(summary.rss_bytes_per_connection).map(([name, bytes]) => `${name} ${bytes > 0 ? number(bytes / 1024) : '~0'}`);
     return [`${scenario}: ${peer}`, kib.join(', '), number(summary.connect_cpu_us)];
 }
 
@@ -101,7 +102,7 @@ export function render(runs) {
     }
     const tables = [];
     if (live.length > 0) {
-        const head = ['', 'delivered/s', 'CPU µs per delivery', 'p50 / p99 / p99.9 ms', 'lost / twice', '× less CPU than the plugin', '× the floor'];
+        const head = ['', 'delivered/s', 'CPU µs per delivery', 'p50 / p99 / p99.9 ms', 'lost / twice', 'times less CPU than the plugin', 'times the CPU of the floor'];
         tables.push(print(head, live));
     }
     if (idle.length > 0) {
