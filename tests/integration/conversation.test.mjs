@@ -188,7 +188,7 @@ describe('frames and messages', () => {
     }
 });
 
-describe('heart-beats', () => {
+describe('heart-beats', { concurrency: true }, () => {
     for (const [asked, answered] of [
         ['1000,1000', '1000,1000'],
         ['0,0', '1000,1000'],

@@ -6,7 +6,7 @@ import { Canary, OPCODE, Raw } from '../lib/raw.mjs';
 import { decodeFrame, Wire } from '../lib/wire.mjs';
 
 const STALL_MS = 1500;
-const LINGER_MS = 2000;
+const LINGER_MS = 1500;
 const QUEUE_BYTES = 262144;
 const BODY = 'x'.repeat(16384);
 
