@@ -116,7 +116,9 @@ static enum session_verdict host_publish(void *host, const struct session_send *
     note(w, "publish %s %.*s -> %d\n", send->destination->key, (int)send->body.len, send->body.ptr,
          answer);
     if (answer == SESSION_DONE) {
-        unsigned n = (unsigned)atoi(send->body.ptr);
+        char text[16];
+        snprintf(text, sizeof text, "%.*s", (int)send->body.len, send->body.ptr);
+        unsigned n = (unsigned)atoi(text);
         assert_int_equal(w->receipts[n], 1);
         assert_true(n >= w->next_publish); /* order: none passes an earlier one */
         w->next_publish = n + 1;
