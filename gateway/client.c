@@ -104,8 +104,8 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
 static void host_send(void *host, const char *bytes, size_t len)
 {
     struct client *c = host;
-    if (!c->connection) {
-        return;
+    if (!c->connection || c->cut_ms) {
+        return; /* nothing follows the close frame */
     }
     enum config_ws_frame frame = c->reactor->config->gateway.ws_frame;
     bool is_text =
@@ -371,8 +371,13 @@ void client_alive(struct client *c)
     step_plain(c, SESSION_ALIVE);
 }
 
+/* The session is not asked, so it does not give up its subscriptions by itself. */
 void client_refuse(struct client *c, enum close_reason reason, const char *text)
 {
+    struct session_subscription *s;
+    for (size_t cursor = 0; (s = session_subscription_next(c->session, &cursor));) {
+        host_unsubscribe(c, s);
+    }
     host_close(c, reason, text);
 }
 

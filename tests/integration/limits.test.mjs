@@ -385,6 +385,21 @@ describe('fragments', () => {
         await raw.waitClosed({ timeout: 5000 });
     });
 
+    test('nothing follows the close frame', async () => {
+        const [raw, other] = [await opened(), await opened()];
+        for (const one of [raw, other]) {
+            one.stomp('SUBSCRIBE', { id: '0', destination: '/topic/behind', receipt: 's' });
+            await one.next((frame) => frame.payload.toString().startsWith('RECEIPT\n'));
+        }
+        fragments(raw, Array.from({ length: LIMITS.fragments + 1 }, () => '\n'));
+        await raw.closeFrame();
+        other.stomp('SEND', { destination: '/topic/behind' });
+        await other.next((frame) => frame.payload.toString().startsWith('MESSAGE\n'));
+        await raw.waitClosed({ timeout: 5000 });
+        assert.deepEqual(raw.frames, []);
+        other.end();
+    });
+
     test('two hundred thousand empty ones', async () => {
         const raw = await opened();
         const sessions = await gw.metric('stompgate_closed_total{reactor="0",reason="limit"}');
