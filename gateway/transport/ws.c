@@ -274,7 +274,7 @@ static int make_context(struct transport *t)
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
                    LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE,
-        .max_http_header_data = (unsigned short)config->limits.header_block_http_bytes,
+        .max_http_header_data2 = (unsigned)config->limits.header_block_http_bytes,
         .timeout_secs = (unsigned)(config->limits.handshake_ms + 999) / 1000,
         .keepalive_timeout = KEEP_ALIVE_S,
         .retry_and_idle_policy = &keep_alive,
