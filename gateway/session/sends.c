@@ -242,11 +242,10 @@ static void refused(struct session *s, struct slice receipt, enum broker_outcome
     switch (outcome) {
     case BROKER_CONFIRMED:
         return;
-    case BROKER_NACKED:
-        error_end(s, CLOSE_BROKER, &about, name ? name : "nack", "%s\n",
-                  has_text ? text
-                           : "The broker did not take the message (basic.nack): a queue is full or "
-                             "has failed.");
+    case BROKER_NACKED: /* basic.nack says no more than that */
+        error_end(s, CLOSE_BROKER, &about, "nack",
+                  "The broker did not take the message (basic.nack): a queue is full or has "
+                  "failed.\n");
         return;
     case BROKER_RETURNED:
         error_end(s, CLOSE_BROKER, &about, name ? name : "no_route", "%s\n",
