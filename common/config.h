@@ -126,7 +126,7 @@ struct config {
         int max_rows;     /* of one answer */
         int fill_wait_ms; /* on_gap = fill: live messages are held so long for storage to catch up
                            */
-        int fill_rows;    /* and how many rows are filled in at the most per destination */
+        int fill_rows;    /* and so many rows are read at a time */
     } history;
     struct config_route *routes;
     size_t n_routes;

@@ -60,7 +60,7 @@ const struct config_key config_keys[] = {
     {KEY(limits, connect_ms), INT(10000, 100, HOUR_MS, "ms")},
     {KEY(limits, half_frame_ms), INT(10000, 100, HOUR_MS, "ms")},
     {KEY(limits, frame_before_connect_bytes), INT(16 * KIB, 512, MIB, "bytes")},
-    {KEY(limits, headers), INT(64, 8, 1024, "headers")},
+    {KEY(limits, headers), INT(64, 8, 64, "headers")}, /* STOMP_MAX_HEADERS */
     {KEY(limits, header_name_bytes),
      INT(128, 16, 255, "bytes")}, /* the longest key of an AMQP table */
     {KEY(limits, header_value_bytes), INT(8 * KIB, 64, 64 * KIB, "bytes")},

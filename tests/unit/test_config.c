@@ -383,7 +383,7 @@ static void test_out_of_range(void **state)
     expect("[limits]\nheader_name_bytes = 256\n",
            ":2:21: limits.header_name_bytes: must be 16 to 255 bytes, is 256\n");
     expect("[limits]\nheaders = -9223372036854775807\n",
-           ":2:11: limits.headers: must be 8 to 1024 headers, is -9223372036854775807\n");
+           ":2:11: limits.headers: must be 8 to 64 headers, is -9223372036854775807\n");
     expect("[broker]\nhosts = []\n", ":2:9: broker.hosts: must have 1 to 64 items, has 0\n");
     expect("[broker]\nuser = ''\n", ":2:8: broker.user: must not be empty\n");
     expect("[gateway]\nname = '"
