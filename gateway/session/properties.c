@@ -138,6 +138,20 @@ static int check_user_id(const struct stomp_frame *frame, struct slice user,
                : 0;
 }
 
+/* RabbitMQ writes these into a message that it dead-lettered, and our own report of a queue that
+ * dropped messages is told by them: nobody may forge them. */
+static bool is_of_death(struct slice name)
+{
+    static const char *const names[] = {"x-death", "x-first-death-queue", "x-first-death-reason",
+                                        "x-first-death-exchange"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (name.len == strlen(names[i]) && starts_with_nocase(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Names that never become custom headers. */
 static bool is_consumed(struct slice name)
 {
@@ -178,7 +192,7 @@ static bool is_consumed(struct slice name)
             return true;
         }
     }
-    return starts_with_nocase(name, PROPERTIES_OWN_PREFIX);
+    return is_of_death(name) || starts_with_nocase(name, PROPERTIES_OWN_PREFIX);
 }
 
 static void add(struct properties *out, struct slice name, struct slice value)
