@@ -137,32 +137,43 @@ static void dead_finish_pass(struct dead *d)
     d->done(d->owner);
 }
 
+/* What the broker's library does not take with its properties goes without them, in its place:
+ * letters before it may be on their way, and beginning anew would publish them twice. */
+static enum broker_publish_status publish_or_bare(struct dead *d, struct row *row)
+{
+    enum broker_publish_status status = publish(d, row, d->next);
+    if (status == BROKER_INVALID && !row->is_bare) {
+        row->is_bare = true;
+        status = publish(d, row, d->next);
+    }
+    if (status == BROKER_INVALID) { /* its routing key is at most 255 bytes: cannot happen */
+        log_error(d->name, "store.dead.invalid", "bytes=%zu", row->body.len);
+    }
+    return status;
+}
+
 static void dead_go(struct dead *d)
 {
+    bool has_invalid = false;
     while (d->batch != NULL && d->next < d->batch->n) {
         struct row *row = d->batch->rows[d->next];
         if (is_condemned(row)) {
-            enum broker_publish_status status = publish(d, row, d->next);
+            enum broker_publish_status status = publish_or_bare(d, row);
             if (status == BROKER_FULL) {
                 /* on_room() goes on. Not connected counts as full; the timer is for the case that
                  * nothing is ever told. */
                 uv_timer_start(&d->timer, on_timer, RETRY_MAX_MS, 0);
                 return;
             }
-            if (status == BROKER_INVALID) {
-                if (row->is_bare) { /* its routing key is at most 255 bytes, so this cannot happen
-                                     */
-                    log_error(d->name, "store.dead.invalid", "bytes=%zu", row->body.len);
-                }
-                row->is_bare = true;
-                dead_pause(d);
-                return;
-            }
-            d->n_open++;
+            has_invalid = has_invalid || status == BROKER_INVALID;
+            d->n_open += status != BROKER_INVALID;
         }
         d->next++;
     }
     uv_timer_stop(&d->timer);
+    if (has_invalid && d->n_open == 0) {
+        dead_finish_pass(d); /* nothing is under way that would end it */
+    }
 }
 
 static void on_room(void *owner)
