@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define READ_BYTES 16384
+
 struct link {
     uv_tcp_t tcp;
     uv_getaddrinfo_t resolve;
@@ -75,8 +77,11 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
         *room = uv_buf_init(NULL, 0);
         return;
     }
+    /* libuv reads up to 32 times before it lets the loop go on: in small steps, so that what came
+     * is given on before more comes. */
     struct conn *c = &l->b->conn;
-    *room = uv_buf_init((char *)c->in + c->in_len, (unsigned)(CONN_IN_BYTES - c->in_len));
+    size_t n = CONN_IN_BYTES - c->in_len;
+    *room = uv_buf_init((char *)c->in + c->in_len, (unsigned)(n < READ_BYTES ? n : READ_BYTES));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *room)

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #define CLIENT_MAGIC 0x434c4e54u
+#define GONE_MS 10000 /* how long frames of a client that has gone may wait to be executed */
 
 struct client {
     uint32_t magic;
@@ -52,15 +53,26 @@ static uint64_t next_deadline(const struct client *c)
 /* A timer that is set too early only looks again, so it is moved only when it is too late. */
 static void reschedule(struct client *c)
 {
-    uint64_t deadline = c->connection ? next_deadline(c) : UINT64_MAX;
+    uint64_t deadline = next_deadline(c);
     if (deadline < UINT64_MAX && (!wheel_is_set(&c->timer) || c->timer.deadline_ms > deadline)) {
         wheel_set(&c->reactor->wheel, &c->timer, deadline);
+    }
+}
+
+/* A client that has gone stays until the frames that came before are executed. */
+static void bury(struct client *c)
+{
+    if (list_is_empty(&c->dead)) {
+        list_push(&c->reactor->dead, &c->dead);
     }
 }
 
 static void step(struct client *c, const struct session_event *event)
 {
     session_step(c->session, event);
+    if (!c->connection && !session_has_waiting(c->session)) {
+        bury(c);
+    }
     reschedule(c);
 }
 
@@ -79,15 +91,21 @@ static void doom(struct client *c, enum session_event_type type)
     }
 }
 
+static void cut(struct client *c)
+{
+    if (c->connection) {
+        c->functions->cut(c->connection);
+    } else {
+        bury(c);
+    }
+}
+
 static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
 {
     struct client *c = LIST_OWNER(timer, struct client, timer);
-    if (!c->connection) {
-        return;
-    }
     if (c->cut_ms) {
         if (c->cut_ms <= now_ms) {
-            c->functions->cut(c->connection);
+            cut(c);
             return;
         }
     } else if (stall_deadline(c) <= now_ms) {
@@ -220,6 +238,10 @@ static enum session_verdict host_subscribe(void *host, struct session_subscripti
                                            struct session_problem *problem)
 {
     struct client *c = host;
+    if (!c->connection) {
+        return SESSION_DONE; /* nobody is there to hear it, but what stands behind it is to be
+                                executed */
+    }
     struct subscriber *s = calloc(1, sizeof *s);
     if (!s) {
         problem->reason = CLOSE_INTERNAL;
@@ -318,6 +340,7 @@ static void live_state(void *reactor, enum broker_state state)
 const struct live_host client_live_host = {
     .subscribed = live_subscribed,
     .over = live_over,
+    .flush = client_flush,
     .gap = live_gap_close,
     .state = live_state,
 };
@@ -371,13 +394,26 @@ void client_alive(struct client *c)
     step_plain(c, SESSION_ALIVE);
 }
 
-/* The session is not asked, so it does not give up its subscriptions by itself. */
-void client_refuse(struct client *c, enum close_reason reason, const char *text)
+/* Where the session is not asked, so that it does not give them up by itself. True when one waits
+ * for its answer. */
+static bool give_up_subscriptions(struct client *c, uint32_t *handle)
 {
     struct session_subscription *s;
+    bool is_outstanding = false;
     for (size_t cursor = 0; (s = session_subscription_next(c->session, &cursor));) {
+        if (!s->is_live) {
+            is_outstanding = true;
+            *handle = s->handle;
+        }
         host_unsubscribe(c, s);
     }
+    return is_outstanding;
+}
+
+void client_refuse(struct client *c, enum close_reason reason, const char *text)
+{
+    uint32_t handle;
+    (void)give_up_subscriptions(c, &handle);
     host_close(c, reason, text);
 }
 
@@ -388,13 +424,24 @@ void client_gone(struct client *c)
     enum close_reason reason = c->reason != CLOSE_NONE        ? c->reason
                                : session_has_left(c->session) ? CLOSE_DISCONNECT
                                                               : CLOSE_PEER;
+    uint32_t handle = 0;
     c->connection = NULL;
     metrics_add(&r->metrics, METRIC_SESSIONS, -1);
     metrics_closed(&r->metrics, reason);
     log_info(c->name, "session.closed", "reason=%s user=%s", close_reason_str(reason),
              session_user(c->session));
-    map_take(&r->clients, &c->id, sizeof c->id);
-    list_push(&r->dead, &c->dead);
+    bool is_outstanding = give_up_subscriptions(c, &handle);
+    c->cut_ms = r->now_ms + GONE_MS;
+    if (is_outstanding) {
+        struct session_event event = {.type = SESSION_SUBSCRIBED, .now_ms = r->now_ms};
+        event.answer.handle = handle;
+        event.answer.is_ok = true;
+        step(c, &event);
+    } else if (session_has_waiting(c->session)) {
+        reschedule(c);
+    } else {
+        bury(c);
+    }
 }
 
 struct outq *client_outq(struct client *c)
@@ -405,8 +452,12 @@ struct outq *client_outq(struct client *c)
 void client_wrote(struct client *c, uint32_t n, size_t bytes)
 {
     struct reactor *r = c->reactor;
-    outq_pop(&c->outq, n);
-    c->stalled_ms = 0;
+    if (n > 0) {
+        outq_pop(&c->outq, n);
+    } else {
+        c->outq.first_off += bytes; /* a part of a long one */
+    }
+    c->stalled_ms = c->outq.n > 0 ? r->now_ms : 0;
     metrics_add(&r->metrics, METRIC_FLUSHES, 1);
     metrics_add(&r->metrics, METRIC_BYTES_OUT, (int64_t)bytes);
     session_wrote(c->session, r->now_ms);
@@ -451,9 +502,7 @@ void client_turn(struct reactor *r)
     while (!list_is_empty(&again)) {
         struct client *c = LIST_OWNER(again.next, struct client, waiting);
         list_remove(&c->waiting);
-        if (c->connection) {
-            step_plain(c, SESSION_ROOM);
-        }
+        step_plain(c, SESSION_ROOM);
     }
 }
 
@@ -462,6 +511,7 @@ void client_reap(struct reactor *r)
     while (!list_is_empty(&r->dead)) {
         struct client *c = LIST_OWNER(r->dead.next, struct client, dead);
         list_remove(&c->dead);
+        map_take(&r->clients, &c->id, sizeof c->id);
         list_remove(&c->doomed);
         list_remove(&c->waiting);
         wheel_cancel(&r->wheel, &c->timer);
@@ -500,10 +550,15 @@ static void tell(struct client *c, uint64_t type)
     step_plain(c, (enum session_event_type)type);
 }
 
-static void cut(struct client *c, uint64_t arg)
+static void cut_one(struct client *c, uint64_t arg)
 {
     (void)arg;
-    c->functions->cut(c->connection);
+    if (c->connection) {
+        cut(c);
+    } else {
+        c->cut_ms = 1; /* its timer buries it: the map is being walked */
+        wheel_set(&c->reactor->wheel, &c->timer, 1);
+    }
 }
 
 void client_tell_all(struct reactor *r, enum session_event_type type)
@@ -526,5 +581,5 @@ void client_drain(struct reactor *r, size_t n)
 
 void client_cut_all(struct reactor *r)
 {
-    each(r, cut, 0);
+    each(r, cut_one, 0);
 }

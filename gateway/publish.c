@@ -71,7 +71,8 @@ static void exchange_free(struct exchange *x)
 static void exchange_idle(struct wheel_timer *timer, uint64_t now_ms)
 {
     struct exchange *x = LIST_OWNER(timer, struct exchange, idle);
-    if (x->state == EXCHANGE_ASKED || x->used_ms + IDLE_FOR_MS > now_ms) {
+    bool is_missing = x->state == EXCHANGE_MISSING && x->due_ms <= now_ms;
+    if (x->state == EXCHANGE_ASKED || (!is_missing && x->used_ms + IDLE_FOR_MS > now_ms)) {
         wheel_set(x->publish->options.wheel, timer, now_ms + IDLE_FOR_MS);
         return;
     }
@@ -114,6 +115,10 @@ static void exchange_done(void *owner, uint64_t cookie, const struct broker_repl
     x->state = reply->is_ok ? EXCHANGE_STANDS : EXCHANGE_MISSING;
     x->due_ms = *p->options.now_ms + (reply->is_ok ? KNOWN_FOR_MS : MISSING_FOR_MS);
     x->code = reply->code;
+    if (!reply->is_ok) {
+        wheel_set(p->options.wheel, &x->idle,
+                  x->due_ms); /* a wrong name is not remembered for long */
+    }
     snprintf(x->text, sizeof x->text, "%s", reply->text ? reply->text : "");
     if (!p->is_inside) {
         p->options.host->room(p->options.reactor);

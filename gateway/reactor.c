@@ -223,6 +223,7 @@ static void on_tick(uv_timer_t *handle)
     if (r->now_ms - r->uv->stats_ms >= STATS_MS) {
         r->uv->stats_ms = r->now_ms;
         take_stats(r);
+        transport_tick(r->transport);
     }
     end_step(r);
 }
@@ -242,6 +243,7 @@ static void on_prepare(uv_prepare_t *handle)
 {
     struct reactor *r = handle->data;
     client_turn(r);
+    live_turn(r->live);
     while (!list_is_empty(&r->dirty)) {
         struct outq *q = LIST_OWNER(r->dirty.next, struct outq, dirty);
         list_remove(&q->dirty);

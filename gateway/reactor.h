@@ -32,7 +32,8 @@ struct uv_loop_s;
 struct reactor_uv;
 
 #define REACTOR_SCRATCH_BYTES                                                                      \
-    (256 * 1024) /* what leaves in one write at the most, unless one message is larger */
+    (64 * 1024) /* what leaves in one write at the most: progress of a slow client is seen in such \
+                   steps */
 
 struct reactor {
     int number;

@@ -216,6 +216,9 @@ static void group_deliver(struct group *g, struct encoder *e, struct audience_si
     struct message *m = encode_message(e, g->version, g->id, spelling, room->has_gap, a->opcode);
     for (uint32_t i = 0; i < g->n; i++) {
         struct outq *q = g->members[i].outq;
+        if (outq_is_full(q) && sink->flush) {
+            sink->flush(q);
+        }
         uint64_t dropped = q->dropped;
         switch (m ? outq_push(q, m, a->policy) : OUTQ_MEMORY) {
         case OUTQ_DROPPED:

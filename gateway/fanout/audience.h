@@ -98,6 +98,10 @@ struct audience_sink {
     /* This client's queue is over its bound (or memory ran out): to be closed, but not from inside
      * this call. */
     void (*over)(void *owner);
+
+    /* This queue is full, but its socket was not tried yet: many messages may come in one loop
+     * turn. May be NULL. */
+    void (*flush)(struct outq *q);
     uint64_t queued;
     uint64_t dropped;
 };

@@ -41,12 +41,16 @@ struct slice encoder_spelling(struct encoder *e, const struct config *config, co
             (told.route->type == CONFIG_FANOUT ||
              slice_equals((struct slice){told.key, told.key_len}, d->routing_key))) {
             e->spelling = h->value;
-            return e->spelling;
+            break;
         }
     }
-    size_t len = destination_spell(config, slice_of(exchange), d->routing_key, e->made_spelling,
-                                   sizeof e->made_spelling);
-    e->spelling = (struct slice){e->made_spelling, len};
+    if (!e->spelling.ptr) {
+        size_t len = destination_spell(config, slice_of(exchange), d->routing_key, e->made_spelling,
+                                       sizeof e->made_spelling);
+        e->spelling = (struct slice){e->made_spelling, len};
+    }
+    /* It comes from the publisher, not from a frame that the parser has checked. */
+    e->is_text = e->is_text && stomp_is_utf8(e->spelling.ptr, e->spelling.len);
     return e->spelling;
 }
 
@@ -156,7 +160,8 @@ struct message *encode_message(struct encoder *e, enum stomp_version version,
     stomp_writer_init(&w, NULL, 0, version);
     write_head(&w, subscription, spelling, gap);
     size_t head_len = w.len;
-    /* The head comes from a client's frame, which the parser has checked. */
+    /* Of the head, the parser has checked what came from a client's frame, and encoder_spelling()
+     * the rest. */
     bool is_text = opcode == ENCODE_AUTO ? e->is_text : opcode == ENCODE_TEXT;
     struct message *m = message_new(head_len + e->tail_len[version], is_text);
     if (!m) {

@@ -35,6 +35,7 @@ struct gap_fill {
     struct id after;
     unsigned pages;
     unsigned empty_probes;
+    bool is_reading;
     bool is_incomplete;
     struct held *first;
     struct held **last;
@@ -285,6 +286,7 @@ static void on_rows(void *owner, uint64_t cookie, const struct history_row *rows
 static void read_page(struct gap_fill *f)
 {
     struct live_queue *q = f->queue;
+    f->is_reading = true;
     struct history_query query = {
         .exchange = q->exchange,
         .is_any_key = true,
@@ -346,19 +348,21 @@ static int fill_begin(struct live_queue *q, uint64_t from_unix_ms)
         return -1;
     }
     struct gap_fill *f = q->fill;
-    if (!f) {
-        f = calloc(1, sizeof *f);
-        if (!f) {
-            return -1;
-        }
-        f->queue = q;
-        f->last = &f->first;
-        wheel_timer_init(&f->timer, on_timer);
-        q->fill = f;
-        f->after = id_floor(from_unix_ms > CLOCK_SKEW_MS ? from_unix_ms - CLOCK_SKEW_MS : 0);
+    if (f) {
+        /* Another gap while the first is being filled. It is covered only if nothing was read yet.
+         */
+        f->is_incomplete = f->is_incomplete || f->is_reading;
+        return 0;
     }
-    f->pages = 0;
-    f->empty_probes = 0;
+    f = calloc(1, sizeof *f);
+    if (!f) {
+        return -1;
+    }
+    f->queue = q;
+    f->last = &f->first;
+    f->after = id_floor(from_unix_ms > CLOCK_SKEW_MS ? from_unix_ms - CLOCK_SKEW_MS : 0);
+    wheel_timer_init(&f->timer, on_timer);
+    q->fill = f;
     f->deadline_ms = *live->options.now_ms + (uint64_t)live->options.config->history.fill_wait_ms;
     wheel_set(live->options.wheel, &f->timer, *live->options.now_ms + PROBE_MS);
     return 0;

@@ -30,6 +30,9 @@ struct live_host {
     /* The client is to be closed, at the end of the loop turn: its out queue is over its bound; its
      * route closes on a gap. Both may be said more than once. */
     void (*over)(void *owner);
+
+    /* This out queue is full in the middle of a loop turn: what the socket takes goes out now. */
+    void (*flush)(struct outq *q);
     void (*gap)(void *owner);
 
     /* Of the AMQP connection. */

@@ -89,7 +89,7 @@ void live_binding_free(struct live_binding *b)
     free(b);
     if (q->audience.n_rooms == 0 && !q->is_fixed) {
         broker_drop_queue(live->broker, q->queue);
-        if (q->route->declare) {
+        if (q->route->declare && q->is_client_named) {
             broker_drop_exchange(live->broker, q->exchange);
         }
         live_queue_free(q);

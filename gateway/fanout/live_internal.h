@@ -16,7 +16,8 @@ struct live_queue {
         tapped; /* a tap: the one room that it feeds, whatever the routing keys of its deliveries */
     bool is_tap;
     bool is_fixed; /* of an exchange named in the configuration: stays when its last room goes */
-    bool is_asked; /* an answer about the exchange is on its way */
+    bool is_client_named;       /* its exchange is: ours to delete when nobody needs it */
+    bool is_asked;              /* an answer about the exchange is on its way */
     bool has_exchange;          /* the exchange is known to stand; until then rooms wait */
     struct list turn;           /* in live->turn: something is to be asked of the broker */
     struct gap_fill *fill;      /* a fill that is under way: gap.c */

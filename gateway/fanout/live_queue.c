@@ -29,16 +29,19 @@ void live_give(struct live_queue *q, const struct broker_delivery *delivery)
     }
     struct encoder e;
     encoder_init(&e, delivery, fresh);
-    struct audience_sink sink = {.over = live->options.host->over};
+    struct audience_sink sink = {.over = live->options.host->over,
+                                 .flush = live->options.host->flush};
+    size_t rooms = 0;
     if (!q->is_tap) {
-        audience_deliver(&q->audience, &e, delivery->routing_key, &sink);
-    } else if (q->tapped) {
+        rooms = audience_deliver(&q->audience, &e, delivery->routing_key, &sink);
+    } else if (q->tapped && q->tapped->n_members > 0) {
         room_deliver(q->tapped, &e, &sink);
+        rooms = 1;
     }
     encoder_fini(&e);
     live->stats.queued += sink.queued;
     live->stats.dropped += sink.dropped;
-    live->stats.unheard += sink.queued == 0;
+    live->stats.unheard += rooms == 0;
 }
 
 static void on_delivery(void *owner, uint64_t cookie, const struct broker_delivery *delivery)
@@ -69,20 +72,29 @@ void live_queue_free(struct live_queue *q)
     free(q);
 }
 
-/* "stompgate.live.<reactor>.<exchange>", a tap "stompgate.tap.<reactor>.<exchange>.<key>"; what is
- * too long ends in its digest. */
+/* "stompgate.live.<reactor>.<exchange>", a tap "stompgate.tap.<reactor>.<exchange>/<key>", where a
+ * slash in the exchange's name is written %2F, so that no two taps share a name; what is too long
+ * ends in its digest. */
 static char *queue_name(const struct live *live, const struct live_queue *q, struct slice key)
 {
-    char name[1024];
-    int n =
-        q->is_tap && q->route->type == CONFIG_ANY
-            ? snprintf(name, sizeof name, "stompgate.tap.%s.%s.%.*s", live->options.name,
-                       q->exchange, (int)key.len, key.ptr)
-            : snprintf(name, sizeof name, "stompgate.live.%s.%s", live->options.name, q->exchange);
-    assert(n > 0 && (size_t)n < sizeof name);
+    char name[2048];
+    bool is_tap = q->is_tap && q->route->type == CONFIG_ANY;
+    size_t n = (size_t)snprintf(name, sizeof name, "stompgate.%s.%s.", is_tap ? "tap" : "live",
+                                live->options.name);
+    for (const char *p = q->exchange; *p; p++) {
+        bool is_slash = is_tap && *p == '/';
+        memcpy(name + n, is_slash ? "%2F" : p, is_slash ? 3 : 1);
+        n += is_slash ? 3 : 1;
+    }
+    if (is_tap) {
+        name[n++] = '/';
+        memcpy(name + n, key.ptr, key.len);
+        n += key.len;
+    }
+    name[n] = 0;
     if (n > QUEUE_NAME_MAX) {
         static const struct id space = {{0x5b}};
-        id_text(id_v5(space, name, (size_t)n), name + QUEUE_NAME_MAX - ID_TEXT_LEN);
+        id_text(id_v5(space, name, n), name + QUEUE_NAME_MAX - ID_TEXT_LEN);
     }
     return strdup(name);
 }
@@ -107,6 +119,7 @@ static struct live_queue *queue_new(struct live *live, const struct destination 
     q->route = d->route;
     q->is_tap = d->route->type != CONFIG_TOPIC;
     q->is_fixed = !d->is_client_named && !q->is_tap;
+    q->is_client_named = d->is_client_named;
     q->exchange = strdup(d->exchange);
     audience_init(&q->audience, live->options.config, q->exchange, policy_of(d->route));
     q->queue = q->exchange ? queue_name(live, q, (struct slice){d->key, d->key_len}) : NULL;

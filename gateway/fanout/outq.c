@@ -63,7 +63,8 @@ static void drop_droppable(struct outq *q, size_t target)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < q->n; i++) {
         struct outq_entry e = q->ring[(q->head + i) & (q->cap - 1)];
-        if (e.is_droppable && q->bytes > target) {
+        bool is_begun = i == 0 && q->first_off > 0;
+        if (e.is_droppable && !is_begun && q->bytes > target) {
             q->bytes -= e.message->len;
             q->dropped++;
             message_unref(e.message);
@@ -76,7 +77,7 @@ static void drop_droppable(struct outq *q, size_t target)
 
 enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy policy)
 {
-    if (q->bytes < q->limit_bytes) {
+    if (!outq_is_full(q)) {
         return append(q, m, true);
     }
     if (policy == OUTQ_CLOSE) {
@@ -111,6 +112,7 @@ void outq_pop(struct outq *q, uint32_t n)
         message_unref(e.message);
     }
     if (n > 0) {
+        q->first_off = 0;
         q->head = (q->head + n) & (q->cap - 1);
         q->n -= n;
     }

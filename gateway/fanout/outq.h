@@ -46,6 +46,8 @@ struct outq {
     size_t bytes;
     size_t own_bytes;
     size_t limit_bytes;
+    size_t first_off; /* bytes of the first message that were written already: it is never dropped
+                         then */
     uint64_t dropped;
     struct list dirty;       /* node in *dirty_list */
     struct list *dirty_list; /* the reactor's */
@@ -74,8 +76,14 @@ static inline struct message *outq_at(const struct outq *q, uint32_t i)
     return q->ring[(q->head + i) & (q->cap - 1)].message;
 }
 
-/* Gives up the first n messages. */
+/* The first n messages were written to their end. */
 void outq_pop(struct outq *q, uint32_t n);
+
+/* True when the next live message would be refused, or cost older ones. */
+static inline bool outq_is_full(const struct outq *q)
+{
+    return q->bytes >= q->limit_bytes;
+}
 
 /* Drops everything droppable: the client is being closed, and only what the session itself says
  * still goes out. */

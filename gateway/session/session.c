@@ -184,6 +184,11 @@ bool session_is_closing(const struct session *s)
     return s->state == SESSION_STATE_CLOSED;
 }
 
+bool session_has_waiting(const struct session *s)
+{
+    return s->state != SESSION_STATE_CLOSED && (s->waiting.head || s->parked_sends.head);
+}
+
 bool session_has_left(const struct session *s)
 {
     return s->state == SESSION_STATE_LEAVING || s->state == SESSION_STATE_LINGERING;

@@ -167,6 +167,10 @@ enum stomp_version session_version(const struct session *s);
 bool session_is_connected(const struct session *s);
 bool session_is_closing(const struct session *s);
 
+/* Frames that came wait for a login, a SUBSCRIBE or room: they are to be executed although the
+ * client has gone. */
+bool session_has_waiting(const struct session *s);
+
 /* DISCONNECT came: a client that closes now has said good-bye. */
 bool session_has_left(const struct session *s);
 size_t session_subscription_count(const struct session *s);

@@ -304,7 +304,12 @@ static void finish_draining(struct session *s)
 static void end_by_event(struct session *s, enum session_event_type type)
 {
     if (s->state == SESSION_STATE_LINGERING) {
-        return; /* it has all that it waited for */
+        /* It has all that it waited for; but one that does not take its RECEIPT is not waited for.
+         */
+        if (type == SESSION_SLOW) {
+            session_end(s, CLOSE_DISCONNECT, "Disconnected");
+        }
+        return;
     }
     if (type == SESSION_BROKER_GONE) {
         error_end(s, CLOSE_BROKER, NULL, ERROR_BROKER_GONE, "%s",

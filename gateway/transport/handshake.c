@@ -118,7 +118,7 @@ static struct slice header(struct lws *wsi, enum lws_token_indexes token, char *
     return n < 0 ? (struct slice){"?", 1} : (struct slice){mem, (size_t)n};
 }
 
-static bool is_our_path(const struct reactor *r, struct slice uri)
+bool handshake_is_our_path(const struct reactor *r, struct slice uri)
 {
     struct slice path = slice_of(r->config->gateway.path);
     return slice_equals(uri, path) ||
@@ -178,7 +178,7 @@ int handshake_confirm(struct lws *wsi)
     if (!slice_is(header(wsi, WSI_TOKEN_VERSION, version, sizeof version), "13")) {
         return refuse_version(wsi);
     }
-    if (!is_our_path(r, header(wsi, WSI_TOKEN_GET_URI, uri, sizeof uri))) {
+    if (!handshake_is_our_path(r, header(wsi, WSI_TOKEN_GET_URI, uri, sizeof uri))) {
         return refuse_upgrade(wsi, HTTP_STATUS_NOT_FOUND, "No WebSocket here");
     }
     if (!origin_is_allowed(r->config, header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin),

@@ -168,7 +168,7 @@ int http_request(struct connection *c, const char *uri)
         lws_set_timeout(c->wsi, PENDING_TIMEOUT_HTTP_CONTENT, ANSWER_TIMEOUT_S);
         return http_history(c);
     }
-    if (strncmp(path, r->config->gateway.path, strlen(r->config->gateway.path)) == 0) {
+    if (handshake_is_our_path(r, slice_of(path))) {
         return give_text(c, HTTP_STATUS_UPGRADE_REQUIRED, "text/plain",
                          "This is a WebSocket endpoint.\n");
     }

@@ -46,7 +46,8 @@ static void peer_key(const char *address, char key[ADDRESS_LEN])
 {
     struct in6_addr a;
     snprintf(key, ADDRESS_LEN, "%s", address);
-    if (strchr(address, ':') && inet_pton(AF_INET6, address, &a) == 1) {
+    if (strchr(address, ':') && inet_pton(AF_INET6, address, &a) == 1 &&
+        !IN6_IS_ADDR_V4MAPPED(&a)) {
         memset(a.s6_addr + 8, 0, 8);
         if (inet_ntop(AF_INET6, &a, key, ADDRESS_LEN - 4)) {
             strncat(key, "/64", 4);

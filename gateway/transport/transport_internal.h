@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/list.h"
+#include "common/slice.h"
 #include "gateway/transport/transport.h"
 
 #include <stdbool.h>
@@ -21,6 +22,7 @@ struct connection {
     struct client *client;      /* a WebSocket */
     struct http_answer *answer; /* an HTTP request that is being answered; http.c */
     struct list reading;        /* in transport->reading: is_wanted is to be applied */
+    struct list paused;         /* in transport->paused: nothing is read, so no PONG is seen */
     bool is_wanted;             /* whether to read */
     bool is_closing;            /* our close frame is queued or sent */
     bool has_failed;            /* a write failed: libwebsockets will end it */
@@ -35,6 +37,7 @@ struct transport {
     bool is_stopped;
     struct lws_vhost *vhost;
     struct list reading;
+    struct list paused;
     struct list answers; /* http.c: reads of history that are under way */
     uint64_t last_answer;
     void *protocols;
@@ -64,6 +67,9 @@ void handshake_gone(struct lws *wsi);
 /* Before libwebsockets does anything with an Upgrade header. 0 lets it go on; else the return value
  * of its callback. */
 int handshake_confirm(struct lws *wsi) __attribute__((warn_unused_result));
+
+/* handshake.c: the path of the WebSocket, with or without a slash at its end. */
+bool handshake_is_our_path(const struct reactor *r, struct slice uri);
 
 /* http.c: GET on one of our own paths. The return values are those of a libwebsockets callback. */
 int http_request(struct connection *c, const char *uri);

@@ -27,16 +27,21 @@ static void failed(struct connection *c)
     shutdown(lws_get_socket_fd(c->wsi), SHUT_RDWR);
 }
 
-/* The first messages that fit into one write. A single one goes from where it stands. */
-static const uint8_t *gather(struct outq *q, uint8_t *scratch, uint32_t *n, size_t *len)
+/* What goes out in one write: as many messages as fit, whole but for the first, which may have been
+ * begun, and may be longer than a write. `n` is how many of them it ends. A single one goes from
+ * where it stands. */
+static const uint8_t *gather(const struct outq *q, uint8_t *scratch, uint32_t *n, size_t *len)
 {
-    *n = 1;
-    *len = outq_at(q, 0)->len;
-    if (q->n == 1 || *len + outq_at(q, 1)->len > REACTOR_SCRATCH_BYTES) {
-        return outq_at(q, 0)->bytes;
+    const struct message *first = outq_at(q, 0);
+    size_t rest = first->len - q->first_off;
+    if (rest >= REACTOR_SCRATCH_BYTES || q->n == 1) {
+        *len = rest < REACTOR_SCRATCH_BYTES ? rest : REACTOR_SCRATCH_BYTES;
+        *n = *len == rest;
+        return first->bytes + q->first_off;
     }
-    *len = 0;
-    for (*n = 0; *n < q->n && *len + outq_at(q, *n)->len <= REACTOR_SCRATCH_BYTES; (*n)++) {
+    memcpy(scratch, first->bytes + q->first_off, rest);
+    *len = rest;
+    for (*n = 1; *n < q->n && *len + outq_at(q, *n)->len <= REACTOR_SCRATCH_BYTES; (*n)++) {
         const struct message *m = outq_at(q, *n);
         memcpy(scratch + *len, m->bytes, m->len);
         *len += m->len;
@@ -44,8 +49,8 @@ static const uint8_t *gather(struct outq *q, uint8_t *scratch, uint32_t *n, size
     return scratch;
 }
 
-/* Whole pre-framed messages as LWS_WRITE_RAW, several in one write, and never while libwebsockets
- * still holds a part of the last. */
+/* Pre-framed messages as LWS_WRITE_RAW, several in one write, and never while libwebsockets still
+ * holds a part of the last. */
 static void connection_flush(void *connection)
 {
     struct connection *c = connection;
@@ -75,6 +80,10 @@ static void connection_read(void *connection, bool wanted)
     c->is_wanted = wanted;
     list_remove(&c->reading);
     list_push(&c->transport->reading, &c->reading);
+    list_remove(&c->paused);
+    if (!wanted) {
+        list_push(&c->transport->paused, &c->paused);
+    }
 }
 
 /* The close frame is one more message behind all others. libwebsockets' own (lws_close_reason and
@@ -122,6 +131,7 @@ static int established(struct connection *c, struct lws *wsi)
     c->transport = r->transport;
     c->wsi = wsi;
     list_init(&c->reading);
+    list_init(&c->paused);
     c->client = client_new(r, &functions, c, handshake_done(wsi));
     return c->client ? 0 : -1;
 }
@@ -175,6 +185,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLOSED:
         if (c->client) {
             list_remove(&c->reading);
+            list_remove(&c->paused);
             client_gone(c->client);
             c->client = NULL;
         }
@@ -256,6 +267,13 @@ static struct lws_http_mount *make_mounts(const struct config *config)
     return m;
 }
 
+void transport_tick(struct transport *t)
+{
+    for (struct list *n = t->paused.next; n != &t->paused; n = n->next) {
+        lws_validity_confirmed(LIST_OWNER(n, struct connection, paused)->wsi);
+    }
+}
+
 static int make_context(struct transport *t)
 {
     static const lws_retry_bo_t keep_alive = {
@@ -299,6 +317,7 @@ struct transport *transport_new(struct reactor *r, struct metrics *const *siblin
     t->siblings = siblings;
     t->n_siblings = n_siblings;
     list_init(&t->reading);
+    list_init(&t->paused);
     list_init(&t->answers);
     t->protocols = make_protocols();
     t->mounts = make_mounts(r->config);

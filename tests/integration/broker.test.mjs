@@ -160,6 +160,64 @@ describe('subscribing and sending', () => {
         await gw.stop();
     });
 
+    test('two taps whose names look alike are two', async () => {
+        const gw = await h.gateway();
+        const [one, two] = [unique('x'), unique('y')];
+        const pairs = [[`${one}`, `${two}.k`], [`${one}.${two}`, 'k']];
+        const wires = [];
+        for (const [exchange, key] of pairs) {
+            await h.management.put(`/exchanges/${h.vhostPath}/${exchange}`, { type: 'direct', durable: false });
+            h.defer(() => h.management.delete(`/exchanges/${h.vhostPath}/${exchange}`));
+            const wire = await client(gw);
+            await subscribe(wire, `/exchange/${exchange}/${key}`);
+            wires.push(wire);
+        }
+        await waitFor(async () => (await gw.metric('stompgate_rooms')) === 2, { what: 'both taps to stand' });
+        wires[1].terminate();
+        await waitFor(async () => (await gw.metric('stompgate_rooms')) === 1, { what: 'the second tap to go' });
+        await sendAndWait(wires[0], `/exchange/${pairs[0][0]}/${pairs[0][1]}`, 'still here');
+        await wires[0].next(message('still here'));
+        await gw.stop();
+    });
+
+    test('frames that arrived before the close are executed, also behind a SUBSCRIBE', async () => {
+        const gw = await h.gateway();
+        const listener = await client(gw);
+        const destination = unique('/topic/late.');
+        await subscribe(listener, destination);
+        for (let i = 0; i < 20; i++) {
+            const wire = await client(gw);
+            wire.raw(
+                Buffer.concat([
+                    encodeFrame('SUBSCRIBE', { id: 's', destination: `${destination}.${i}` }),
+                    encodeFrame('SEND', { destination }, String(i)),
+                    encodeFrame('DISCONNECT'),
+                ]),
+            );
+            wire.socket.close();
+        }
+        await waitFor(() => listener.frames.filter(message()).length === 20, { what: '20 messages of clients that have left' });
+        await waitFor(async () => (await gw.metric('stompgate_sessions')) === 1, { what: 'the others to be gone' });
+        await waitFor(async () => (await gw.metric('stompgate_rooms')) === 1, { what: 'their rooms to be left' });
+        await gw.stop();
+    });
+
+    test('a burst larger than the out queue reaches a client that reads', async () => {
+        const gw = await h.gateway();
+        const wire = await client(gw);
+        const key = unique('burst.');
+        await subscribe(wire, `/topic/${key}`);
+        const amqp = await h.amqp();
+        const channel = await amqp.createChannel();
+        for (let i = 0; i < 4; i++) {
+            channel.publish('amq.topic', key, Buffer.alloc(1 << 20, 'x'));
+        }
+        await waitFor(() => wire.frames.filter(message()).length === 4 || wire.closed, { what: '4 messages of 1 MiB' });
+        assert.equal(wire.closed, null);
+        await amqp.close();
+        await gw.stop();
+    });
+
     test('everything at the broker has a name that explains itself, and goes when it is not needed', async () => {
         const gw = await h.gateway();
         const wire = await client(gw);

@@ -207,6 +207,19 @@ static void test_the_senders_spelling_counts_only_where_it_means_the_same(void *
     check_spelling("", "amq.topic", "x/y", "/topic/x%2Fy");
 }
 
+static void test_a_spelling_that_is_not_utf8_makes_a_binary_message(void **state)
+{
+    (void)state;
+    struct broker_delivery d = delivery("bad\xff", "x");
+    struct encoder e;
+    encoder_init(&e, &d, "fresh");
+    struct slice spelling = encoder_spelling(&e, config, "amq.topic");
+    struct message *m = encode_message(&e, STOMP_1_2, s("s"), spelling, false, ENCODE_AUTO);
+    assert_int_equal(m->bytes[0], 0x82);
+    message_unref(m);
+    encoder_fini(&e);
+}
+
 /* ---- Who gets it ---- */
 
 struct listener {
@@ -351,6 +364,34 @@ static void test_a_gap_is_told_once(void **state)
     audience_fini(&a);
 }
 
+static void take_all(struct outq *q)
+{
+    outq_pop(q, q->n);
+}
+
+static void test_a_full_queue_is_tried_before_it_is_judged(void **state)
+{
+    (void)state;
+    list_init(&dirty);
+    struct audience a;
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE);
+    struct room *room = audience_add(&a, s("r"), false);
+    struct listener l;
+    listen_to(&l, room, "s", "/topic/r", 100);
+    for (int i = 0; i < 10; i++) {
+        struct broker_delivery d = delivery("r", "body");
+        struct encoder e;
+        struct audience_sink sink = {.over = over, .flush = take_all};
+        encoder_init(&e, &d, "fresh");
+        audience_deliver(&a, &e, d.routing_key, &sink);
+        encoder_fini(&e);
+    }
+    assert_int_equal(l.n_over, 0);
+    leave(&l);
+    audience_remove(room);
+    audience_fini(&a);
+}
+
 /* Joins and leaves at random: every message reaches exactly those who are there. */
 static void test_random_joins_and_leaves(void **state)
 {
@@ -408,9 +449,11 @@ int main(void)
         cmocka_unit_test(test_a_message_without_an_id_gets_a_fresh_one),
         cmocka_unit_test(test_text_is_what_is_utf8_in_body_and_headers),
         cmocka_unit_test(test_the_senders_spelling_counts_only_where_it_means_the_same),
+        cmocka_unit_test(test_a_spelling_that_is_not_utf8_makes_a_binary_message),
         cmocka_unit_test(test_members_of_a_group_share_one_frame),
         cmocka_unit_test(test_each_matching_subscription_gets_a_copy),
         cmocka_unit_test(test_one_slow_member_costs_the_others_nothing),
+        cmocka_unit_test(test_a_full_queue_is_tried_before_it_is_judged),
         cmocka_unit_test(test_a_gap_is_told_once),
         cmocka_unit_test(test_random_joins_and_leaves),
     };

@@ -160,6 +160,23 @@ static void test_drop_oldest_keeps_the_newest_whatever_its_size(void **state)
     outq_fini(&f.q);
 }
 
+static void test_a_message_that_was_begun_is_not_dropped(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 50);
+    push(&f.q, 40, 'a', OUTQ_DROP_OLDEST);
+    push(&f.q, 40, 'b', OUTQ_DROP_OLDEST);
+    f.q.first_off = 10;
+    assert_int_equal(push(&f.q, 40, 'c', OUTQ_DROP_OLDEST), OUTQ_DROPPED);
+    assert_string_equal(marks(&f.q), "ac");
+    outq_drop_live(&f.q);
+    assert_string_equal(marks(&f.q), "a");
+    outq_pop(&f.q, 1);
+    assert_int_equal(f.q.first_off, 0);
+    outq_fini(&f.q);
+}
+
 static void test_the_sessions_own_frames_have_a_bound_too(void **state)
 {
     (void)state;
@@ -260,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_drop_oldest_makes_room_and_counts),
         cmocka_unit_test(test_drop_oldest_spares_what_the_session_says),
         cmocka_unit_test(test_drop_oldest_keeps_the_newest_whatever_its_size),
+        cmocka_unit_test(test_a_message_that_was_begun_is_not_dropped),
         cmocka_unit_test(test_the_sessions_own_frames_have_a_bound_too),
         cmocka_unit_test(test_references_are_counted),
         cmocka_unit_test(test_an_emptied_queue_holds_little),
