@@ -8,6 +8,10 @@
 
 #define PG_MAX_KEYWORDS 64
 
+/* libpq quotes what it could not read, and that may be (a part of) the password: its words about
+ * the connection string never leave this file. */
+#define PG_URL_ERROR "database.url is not a valid connection string"
+
 struct keywords {
     const char *names[PG_MAX_KEYWORDS];
     const char *values[PG_MAX_KEYWORDS];
@@ -38,6 +42,15 @@ static void on_notice(void *arg, const PGresult *result)
     log_debug(pg->name, "pg.notice", "text=\"%s\"", message != NULL ? message : "");
 }
 
+/* Why no connection began: what libpq says of a server that it tried, but none of its words about
+ * the values of the connection string. */
+static const char *begin_error(const PGconn *conn)
+{
+    static const char tried[] = "connection to server ";
+    const char *why = PQerrorMessage(conn);
+    return strncmp(why, tried, sizeof(tried) - 1) == 0 ? why : PG_URL_ERROR;
+}
+
 static void begin(struct pg *pg, const PQconninfoOption *given, const char *hosts,
                   const char *addresses, const char *ports)
 {
@@ -66,7 +79,7 @@ static void begin(struct pg *pg, const PQconninfoOption *given, const char *host
         PQsetNoticeReceiver(pg->conn, on_notice, pg);
     }
     if (pg->conn == NULL || PQstatus(pg->conn) == CONNECTION_BAD) {
-        pg_drop(pg, pg->conn != NULL ? PQerrorMessage(pg->conn) : "out of memory");
+        pg_drop(pg, pg->conn != NULL ? begin_error(pg->conn) : "out of memory");
     } else if (pg_watch(pg, UV_WRITABLE) < 0) {
         pg_drop(pg, "cannot watch the socket");
     }
@@ -81,16 +94,14 @@ static void on_hosts(void *owner, const char *hosts, const char *addresses, cons
         pg_finish_stop(pg);
         return;
     }
-    char *parse_error = NULL;
-    PQconninfoOption *given = PQconninfoParse(pg->url, &parse_error);
+    PQconninfoOption *given = PQconninfoParse(pg->url, NULL);
     if (given == NULL) {
-        pg_drop(pg, parse_error != NULL ? parse_error : "out of memory");
+        pg_drop(pg, PG_URL_ERROR);
     } else if (error != NULL) {
         pg_drop(pg, error);
     } else {
         begin(pg, given, hosts, addresses, ports);
     }
-    PQfreemem(parse_error);
     PQconninfoFree(given);
 }
 
@@ -104,13 +115,24 @@ static const char *option_value(const PQconninfoOption *given, const char *keywo
     return "";
 }
 
+/* An @ in a password that was not escaped makes the rest of it a host's name, which errors tell.
+ * At the beginning of a name it stands for an abstract socket. */
+static bool has_odd_host(const char *hosts)
+{
+    for (const char *at = hosts; (at = strchr(at, '@')) != NULL; at++) {
+        if (at > hosts && at[-1] != ',') {
+            return true;
+        }
+    }
+    return false;
+}
+
 void pg_connect(struct pg *pg)
 {
-    char *error = NULL;
-    PQconninfoOption *given = PQconninfoParse(pg->url, &error);
+    PQconninfoOption *given = PQconninfoParse(pg->url, NULL);
     pg_set_state(pg, PG_RESOLVING);
-    if (given == NULL) {
-        pg_drop(pg, error != NULL ? error : "out of memory");
+    if (given == NULL || has_odd_host(option_value(given, "host"))) {
+        pg_drop(pg, PG_URL_ERROR);
     } else if (option_value(given, "host")[0] == '\0' ||
                option_value(given, "hostaddr")[0] != '\0') {
         /* Nothing to look up. (A host that only stands in PGHOST or in a service file is looked up
@@ -124,7 +146,6 @@ void pg_connect(struct pg *pg)
             pg_drop(pg, "out of memory");
         }
     }
-    PQfreemem(error);
     PQconninfoFree(given);
 }
 
