@@ -158,6 +158,9 @@ struct broker_queue {
     bool is_exclusive;
     int64_t max_bytes;    /* x-max-length-bytes, 0: none */
     const char *overflow; /* "drop-head" or "reject-publish"; NULL: the broker's default */
+    /* Where the broker puts what was rejected or expired; NULL: nowhere. Not together with
+     * reports_overflow. */
+    const char *dead_letter_queue;
     const char
         *prefix_key; /* a binding key that covers all others ("#"), NULL where there is none */
     size_t

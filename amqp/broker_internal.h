@@ -265,6 +265,7 @@ struct queue {
     uint64_t lost_unix_ms; /* a gap to be told, 0: none */
     uint64_t overflow_told_ms;
     char *overflow;
+    char *dead_letter_queue;
     char *prefix_key;
     char at_broker[256]; /* its name there: exclusive ones get a new suffix at each declare */
     char name[];

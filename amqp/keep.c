@@ -81,10 +81,13 @@ static struct queue *queue_new(struct broker *b, const struct broker_queue *spec
     }
     memcpy(q->name, spec->name, len + 1);
     q->overflow = spec->overflow ? strdup(spec->overflow) : NULL;
+    q->dead_letter_queue = spec->dead_letter_queue ? strdup(spec->dead_letter_queue) : NULL;
     q->prefix_key = spec->prefix_key ? strdup(spec->prefix_key) : NULL;
     if ((spec->overflow && !q->overflow) || (spec->prefix_key && !q->prefix_key) ||
+        (spec->dead_letter_queue && !q->dead_letter_queue) ||
         map_put(&b->queues, q->name, len, q) < 0) {
         free(q->overflow);
+        free(q->dead_letter_queue);
         free(q->prefix_key);
         free(q);
         return NULL;
@@ -127,7 +130,9 @@ int broker_keep_queue(struct broker *b, const struct broker_queue *spec, broker_
 {
     size_t len = strlen(spec->name) + (spec->is_exclusive ? QUEUE_SUFFIX_LEN : 0);
     if (spec->name[0] == '\0' || len > CODEC_NAME_MAX ||
-        (spec->prefix_key && strlen(spec->prefix_key) > CODEC_NAME_MAX)) {
+        (spec->prefix_key && strlen(spec->prefix_key) > CODEC_NAME_MAX) ||
+        (spec->dead_letter_queue &&
+         (spec->reports_overflow || strlen(spec->dead_letter_queue) > CODEC_NAME_MAX))) {
         return -1;
     }
     if (spec->reports_overflow && watch_overflow(b) < 0) {

@@ -235,6 +235,7 @@ void kept_free(struct broker *b, struct kept *k)
             group_attach(LIST_OWNER(q->groups.next, struct group, queue_node), NULL);
         }
         free(q->overflow);
+        free(q->dead_letter_queue);
         free(q->prefix_key);
         free(q);
         return;

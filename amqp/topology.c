@@ -225,8 +225,10 @@ static amqp_table_entry_t number_argument(const char *key, int64_t value)
     return entry;
 }
 
+#define QUEUE_ARGUMENTS_MAX 5
+
 static int queue_arguments(const struct broker *b, const struct queue *q,
-                           amqp_table_entry_t arguments[5])
+                           amqp_table_entry_t arguments[QUEUE_ARGUMENTS_MAX])
 {
     int n = 0;
     if (q->max_bytes > 0) {
@@ -239,9 +241,13 @@ static int queue_arguments(const struct broker *b, const struct queue *q,
         arguments[n++] = text_argument("x-overflow", q->overflow);
     }
     const struct queue *reports = topology_queue(b, b->watch.overflow_queue);
+    const char *letters = q->dead_letter_queue;
     if (q->reports_overflow && reports) {
+        letters = reports->at_broker;
+    }
+    if (letters) {
         arguments[n++] = text_argument("x-dead-letter-exchange", "");
-        arguments[n++] = text_argument("x-dead-letter-routing-key", reports->at_broker);
+        arguments[n++] = text_argument("x-dead-letter-routing-key", letters);
     }
     return n;
 }
@@ -254,7 +260,7 @@ static void send_queue(struct broker *b, struct queue *q)
         request(b, &q->kept, CH_TOPOLOGY, AMQP_QUEUE_DELETE_METHOD, &delete);
         return;
     }
-    amqp_table_entry_t arguments[5];
+    amqp_table_entry_t arguments[QUEUE_ARGUMENTS_MAX];
     amqp_queue_declare_t declare = {
         .queue = broker_bytes(q->at_broker),
         .durable = q->is_durable,

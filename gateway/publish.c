@@ -309,8 +309,9 @@ static int keep_fixed(struct publish *p)
     for (size_t i = 0; i < c->n_routes; i++) {
         stores = stores || c->routes[i].store;
     }
-    if (stores && broker_keep_storage_queue(p->broker, c->store.queue, c->store.queue_max_bytes,
-                                            fixed_done, c->n_routes) != 0) {
+    if (stores &&
+        broker_keep_storage_queue(p->broker, c->store.queue, c->store.dead_queue,
+                                  c->store.queue_max_bytes, fixed_done, c->n_routes) != 0) {
         return -1;
     }
     for (size_t i = 0; i < c->n_routes; i++) {

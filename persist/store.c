@@ -345,8 +345,8 @@ static int store_make_broker(struct store *s)
     };
     s->broker = broker_new(s->loop, &options, &events, s);
     return s->broker != NULL &&
-                   broker_keep_storage_queue(s->broker, c->store.queue, c->store.queue_max_bytes,
-                                             on_queue, 0) == 0
+                   broker_keep_storage_queue(s->broker, c->store.queue, c->store.dead_queue,
+                                             c->store.queue_max_bytes, on_queue, 0) == 0
                ? 0
                : -1;
 }

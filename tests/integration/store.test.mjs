@@ -517,6 +517,55 @@ describe('who dies in the middle', () => {
     });
 });
 
+describe('what the worker never sees', () => {
+    let h;
+    before(async () => {
+        h = await open({ config: { store: { queue_max_bytes: 80 << 20 } } });
+    });
+    after(() => h.close());
+
+    const arrived = () => waitFor(async () => (await h.channel.checkQueue(h.deadQueue)).messageCount > 0, { what: 'a dead letter', timeout: 30000 });
+
+    test('a body over 64 MiB becomes a dead letter', { timeout: 120000 }, async () => {
+        const worker = await h.worker();
+        await h.bind();
+        await h.publish('huge', Buffer.alloc((64 << 20) + 1, 'x'), { headers: { color: 'blue' } });
+        await arrived();
+        await worker.waitLog(/broker\.undecodable/);
+        await h.publish('small', 'small');
+        await h.settled({ timeout: 30000 });
+        const letters = await h.letters();
+        assert.deepEqual(letters.map((letter) => letter.body.length), [(64 << 20) + 1]);
+        assert.equal(letters[0].headers.color, 'blue');
+        assert.equal(letters[0].headers['x-first-death-queue'], h.queue);
+        assert.equal(letters[0].headers['x-first-death-reason'], 'rejected');
+        assert.equal(await h.count(), 1);
+        await worker.stop();
+    });
+
+    test('so does what expires while no worker runs', { timeout: 60000 }, async () => {
+        await h.publish('expires', 'late', { expiration: '50' });
+        await arrived();
+        const [letter] = await h.letters();
+        assert.equal(letter.body, 'late');
+        assert.equal(letter.headers['x-first-death-reason'], 'expired');
+    });
+
+    test('what a full storage queue refuses is refused, and no dead letter', { timeout: 60000 }, async () => {
+        const body = Buffer.alloc(30 << 20, 'x');
+        let confirmed = 0;
+        await assert.rejects(async () => {
+            for (; confirmed < 10; confirmed++) {
+                await h.publish('full', body);
+            }
+        });
+        assert.ok(confirmed >= 2 && confirmed < 10);
+        await sleep(500);
+        assert.equal((await h.channel.checkQueue(h.deadQueue)).messageCount, 0);
+        assert.equal((await h.channel.checkQueue(h.queue)).messageCount, confirmed);
+    });
+});
+
 describe('large bodies', () => {
     let h;
     before(async () => {
