@@ -207,6 +207,20 @@ void room_leave(struct subscriber *s)
     }
 }
 
+/* What one member gets. `told` is the same frame with gap:true, made for the first who needs it:
+ * one whose queue dropped messages. */
+static struct message *frame_for(struct outq *q, struct message *m, struct message **told,
+                                 struct group *g, struct encoder *e, struct slice spelling)
+{
+    if (!q->has_gap || g->room->has_gap) {
+        return m;
+    }
+    if (!*told) {
+        *told = encode_message(e, g->version, g->id, spelling, true, g->room->audience->opcode);
+    }
+    return *told;
+}
+
 static void group_deliver(struct group *g, struct encoder *e, struct audience_sink *sink)
 {
     struct room *room = g->room;
@@ -214,15 +228,19 @@ static void group_deliver(struct group *g, struct encoder *e, struct audience_si
     struct slice spelling =
         room->is_pattern ? encoder_spelling(e, a->config, a->exchange) : g->spelling;
     struct message *m = encode_message(e, g->version, g->id, spelling, room->has_gap, a->opcode);
+    struct message *told = NULL;
     for (uint32_t i = 0; i < g->n; i++) {
         struct outq *q = g->members[i].outq;
         if (outq_is_full(q) && sink->flush) {
             sink->flush(q);
         }
         uint64_t dropped = q->dropped;
-        switch (m ? outq_push(q, m, a->policy) : OUTQ_MEMORY) {
+        struct message *frame = frame_for(q, m, &told, g, e, spelling);
+        q->has_gap = false;
+        switch (frame ? outq_push(q, frame, a->policy) : OUTQ_MEMORY) {
         case OUTQ_DROPPED:
             sink->dropped += q->dropped - dropped;
+            sink->queued++;
             break;
         case OUTQ_OK:
             sink->queued++;
@@ -233,6 +251,7 @@ static void group_deliver(struct group *g, struct encoder *e, struct audience_si
             break;
         }
     }
+    message_unref(told);
     message_unref(m);
 }
 

@@ -67,6 +67,7 @@ static void drop_droppable(struct outq *q, size_t target)
         if (e.is_droppable && !is_begun && q->bytes > target) {
             q->bytes -= e.message->len;
             q->dropped++;
+            q->has_gap = true;
             message_unref(e.message);
         } else {
             q->ring[(q->head + kept++) & (q->cap - 1)] = e;
@@ -84,7 +85,8 @@ enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy p
         return OUTQ_OVER;
     }
     /* A quarter is freed at a time, so that a full queue is not walked for every message. */
-    drop_droppable(q, q->limit_bytes / 4 * 3);
+    size_t on_its_way = q->first_off > 0 ? outq_first(q)->len : 0;
+    drop_droppable(q, on_its_way + q->limit_bytes / 4 * 3);
     enum outq_result result = append(q, m, true);
     return result == OUTQ_OK ? OUTQ_DROPPED : result;
 }

@@ -1,16 +1,16 @@
 /* What one client is still due: a ring of pointers to shared messages, bounded in bytes. Design
  * section 8.
  *
- * The bound is on what waits already: a message that finds less than that is taken whatever its
- * size, so that a RECEIPT and the largest message in one loop turn make nobody a slow client.
+ * The bound is on what waits behind the first: a message that finds less than that is taken
+ * whatever its size. So the largest message and a small one in one loop turn, in either order, make
+ * nobody a slow client.
  *
  * Pushing marks the queue dirty: its node goes on the reactor's list, and the end of the loop turn
  * flushes each dirty queue once. An empty queue holds at most a small ring (256 bytes). Belongs to
  * one loop thread.
  *
  * Invariants: bytes is the sum of the queued lens, own_bytes the part that is not droppable; a
- * queue is on the dirty list at most once; bytes of live messages < limit_bytes + the last one's
- * len.
+ * queue is on the dirty list at most once.
  */
 #pragma once
 
@@ -49,6 +49,7 @@ struct outq {
     size_t first_off; /* bytes of the first message that were written already: it is never dropped
                          then */
     uint64_t dropped;
+    bool has_gap;            /* messages were dropped: the next MESSAGE is to say so */
     struct list dirty;       /* node in *dirty_list */
     struct list *dirty_list; /* the reactor's */
 };
@@ -82,7 +83,7 @@ void outq_pop(struct outq *q, uint32_t n);
 /* True when the next live message would be refused, or cost older ones. */
 static inline bool outq_is_full(const struct outq *q)
 {
-    return q->bytes >= q->limit_bytes;
+    return q->n > 0 && q->bytes - outq_at(q, 0)->len >= q->limit_bytes;
 }
 
 /* Drops everything droppable: the client is being closed, and only what the session itself says
