@@ -5,6 +5,7 @@
 //     await ann.say('/topic/a', 'hello', { 'x-header': '1' });  SEND, and its RECEIPT
 //     ann.errors, ann.closes, ann.sockets                       what its callbacks were told, and its WebSockets with all their bytes
 //     await ann.close();
+//     endAll();                                                 when the suite is over
 //
 // A family says in its traits what its client is known for: the `subprotocol` and `version` it gets; that it `escapes` headers (in 1.2); the
 // size of the pieces it always `splits` frames into; whether it sends `unsubscribeHeaders`; the `largest` body it takes; how it is told to
@@ -25,6 +26,7 @@ export class Observed extends WebSocket {
         this.sent = []; // what the client gave to send(): strings and bytes
         this.received = []; // { data, isBinary }
         this.on('message', (data, isBinary) => this.received.push({ data: Buffer.from(data), isBinary }));
+        this.on('error', () => {}); // in a browser nobody has to listen; the close follows
         Observed.all.push(this);
     }
 
@@ -324,11 +326,24 @@ export const families = [
     webstompClient,
 ];
 
-// A client that has begun to connect. options: headers (of CONNECT), client (the client's own settings).
+const begun = [];
+
+// A client that has begun to connect. options: headers (of CONNECT), client (the client's own settings), reconnectDelay (of 4.0.8).
 export function begin(wanted, gateway, options = {}) {
     const talker = new wanted.Kind(wanted, gateway, options);
+    begun.push(talker);
     talker.open();
     return talker;
+}
+
+// For the end of a suite: nobody connects again, whatever went wrong.
+export function endAll() {
+    for (const { rx, client } of begun) {
+        client?.deactivate?.();
+        rx?.deactivate();
+        (client ?? {}).reconnect_delay = 0; // of 4.0.8
+    }
+    Observed.all.forEach((socket) => socket.terminate());
 }
 
 export async function open(wanted, gateway, options) {

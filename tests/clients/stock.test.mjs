@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { harness, unique, waitFor } from '../lib/harness.mjs';
 import { decodeFrame } from '../lib/wire.mjs';
-import { begin, families, modern, Observed, open, webstompClient } from './families.mjs';
+import { begin, endAll, families, modern, Observed, open, webstompClient } from './families.mjs';
 
 const EMOJI = 'ça va? 日本語 🎉👩‍👩‍👧🇪🇺 \u{10ffff} "quoted"\ttab';
 
@@ -24,7 +24,7 @@ before(async () => {
 });
 
 after(async () => {
-    await ear?.close();
+    endAll();
     await h.close();
     checkMessages();
 });
