@@ -202,17 +202,17 @@ describe('subscribing and sending', () => {
         await gw.stop();
     });
 
-    test('a burst larger than the out queue reaches a client that reads', async () => {
+    test('two of the largest messages at once, more than the out queue is bounded to, close nobody', async () => {
         const gw = await h.gateway();
         const wire = await client(gw);
         const key = unique('burst.');
         await subscribe(wire, `/topic/${key}`);
         const amqp = await h.amqp();
         const channel = await amqp.createChannel();
-        for (let i = 0; i < 4; i++) {
+        for (let i = 0; i < 2; i++) {
             channel.publish('amq.topic', key, Buffer.alloc(1 << 20, 'x'));
         }
-        await waitFor(() => wire.frames.filter(message()).length === 4 || wire.closed, { what: '4 messages of 1 MiB' });
+        await waitFor(() => wire.frames.filter(message()).length === 2 || wire.closed, { what: '2 messages of 1 MiB' });
         assert.equal(wire.closed, null);
         await amqp.close();
         await gw.stop();
