@@ -72,11 +72,11 @@ for (const [what, file, text, why] of [
 // A copy of what check-docs looks at, in which the text of one file is another.
 async function docs(file, change) {
     const where = await mkdtemp(path.join(folder, 'docs-'));
-    for (const part of ['common', 'amqp', 'gateway', 'persist', 'stomp', 'docs', 'README.md', 'config.example.toml', 'docker-compose.yml']) {
+    for (const part of ['common', 'amqp', 'gateway', 'persist', 'stomp', 'docs', 'bench', 'README.md', 'config.example.toml', 'docker-compose.yml']) {
         await cp(path.join(root, part), path.join(where, part), { recursive: true });
     }
     // the tour names folders that it does not read
-    for (const part of ['tests/transcripts', 'tests/integration', 'tests/clients', 'bench', 'examples/chat']) {
+    for (const part of ['tests/transcripts', 'tests/integration', 'tests/clients', 'examples/chat']) {
         await mkdir(path.join(where, part), { recursive: true });
     }
     if (file) {
