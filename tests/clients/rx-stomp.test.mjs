@@ -7,6 +7,9 @@ import { firstValueFrom, take, toArray } from 'rxjs';
 import { harness, unique, waitFor } from '../lib/harness.mjs';
 import { endAll, Observed } from './families.mjs';
 
+// Promises of streams have no deadline of their own.
+const LIMIT = { timeout: 30000 };
+
 let h;
 let gw;
 const all = [];
@@ -57,7 +60,7 @@ function hears(heard, n) {
     return waitFor(() => heard.length >= n, { every: 5, what: `${n} messages` });
 }
 
-test('states, and what the server says of itself', async () => {
+test('states, and what the server says of itself', LIMIT, async () => {
     const rx = make(gw);
     const states = firstValueFrom(rx.connectionState$.pipe(take(5), toArray()));
     const greeting = firstValueFrom(rx.serverHeaders$);
@@ -71,7 +74,7 @@ test('states, and what the server says of itself', async () => {
     assert.deepEqual(await states, [CLOSED, CONNECTING, OPEN, CLOSING, CLOSED]);
 });
 
-test('watch() before there is a connection, and what was published then, in order', async () => {
+test('watch() before there is a connection, and what was published then, in order', LIMIT, async () => {
     const rx = make(gw);
     const room = unique('/topic/early.');
     const heard = [];
@@ -89,7 +92,7 @@ test('watch() before there is a connection, and what was published then, in orde
     await rx.deactivate();
 });
 
-test('asyncReceipt() and watchForReceipt(): of SUBSCRIBE, SEND and UNSUBSCRIBE', async () => {
+test('asyncReceipt() and watchForReceipt(): of SUBSCRIBE, SEND and UNSUBSCRIBE', LIMIT, async () => {
     const rx = await active();
     const room = unique('/topic/receipts.');
     const { heard } = await watch(rx, room);
@@ -115,7 +118,7 @@ test('asyncReceipt() and watchForReceipt(): of SUBSCRIBE, SEND and UNSUBSCRIBE',
     await rx.deactivate();
 });
 
-test('one SUBSCRIBE for all who share a stream, one UNSUBSCRIBE after the last', async () => {
+test('one SUBSCRIBE for all who share a stream, one UNSUBSCRIBE after the last', LIMIT, async () => {
     const rx = await active();
     const room = unique('/topic/shared.');
     const stream = rx.watch({ destination: room, subHeaders: { receipt: 'shared' } });
@@ -136,7 +139,7 @@ test('one SUBSCRIBE for all who share a stream, one UNSUBSCRIBE after the last',
     await rx.deactivate();
 });
 
-test('many streams, each with its own messages; binary and a mebibyte among them', async () => {
+test('many streams, each with its own messages; binary and a mebibyte among them', LIMIT, async () => {
     const rx = await active({ splitLargeFrames: true });
     const rooms = Array.from({ length: 30 }, () => unique('/topic/many.'));
     const watched = await Promise.all(rooms.map((room) => watch(rx, room)));
@@ -160,7 +163,7 @@ test('many streams, each with its own messages; binary and a mebibyte among them
     await rx.deactivate();
 });
 
-test('an error reaches the stream that it is about, and the others come back', async () => {
+test('an error reaches the stream that it is about, and the others come back', LIMIT, async () => {
     const errors = [];
     const rx = await active({ correlateErrors: (frame) => frame.headers.destination });
     rx.stompErrors$.subscribe((frame) => errors.push(frame));
@@ -183,7 +186,7 @@ test('an error reaches the stream that it is about, and the others come back', a
     await rx.deactivate();
 });
 
-test('streams outlive the gateway: killed, and started again on its port', async () => {
+test('streams outlive the gateway: killed, and started again on its port', LIMIT, async () => {
     const first = await h.gateway();
     const rx = make(first);
     const room = unique('/topic/outlive.');
@@ -204,7 +207,7 @@ test('streams outlive the gateway: killed, and started again on its port', async
     await second.stop();
 });
 
-test('a token that is fetched before each connect', async () => {
+test('a token that is fetched before each connect', LIMIT, async () => {
     const gateway = await h.gateway({ gateway: { anonymous: false }, user: [{ login: 'ann', password: 'fresh' }] });
     const passwords = ['stale', 'stale', 'fresh'];
     const errors = [];
@@ -220,7 +223,7 @@ test('a token that is fetched before each connect', async () => {
     await gateway.stop();
 });
 
-test('what is published right before deactivate() is heard', async () => {
+test('what is published right before deactivate() is heard', LIMIT, async () => {
     const room = unique('/topic/bye.');
     const ear = await active();
     const { heard } = await watch(ear, room);

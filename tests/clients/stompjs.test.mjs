@@ -220,11 +220,15 @@ for (const family of modern) {
         });
 
         test('deactivate({ force: true }) leaves nothing behind', async () => {
-            const sessions = await gw.metric('stompgate_sessions');
-            const talker = await open(family, gw);
+            const gateway = await h.gateway({ broker: { linger_ms: 100 } });
+            const talker = await open(family, gateway);
             await talker.subscribe('/topic/forced', () => {});
+            const reaches = (metric, n) => waitFor(async () => (await gateway.metric(metric)) === n, { what: `${metric} to be ${n}` });
+            await reaches('stompgate_rooms', 1);
             await talker.client.deactivate({ force: true });
-            await waitFor(async () => (await gw.metric('stompgate_sessions')) === sessions, { what: 'the session to go' });
+            await reaches('stompgate_sessions', 0);
+            await reaches('stompgate_rooms', 0);
+            await gateway.stop();
         });
     });
 }
