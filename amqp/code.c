@@ -20,5 +20,5 @@ const char *broker_code_str(uint16_t code)
             return names[i].name;
         }
     }
-    return "broker_error";
+    return "refused";
 }

@@ -4,5 +4,5 @@
 
 #include <stdint.h>
 
-/* "not_found", "access_refused", …; "broker_error" for one that is not known. */
+/* "not_found", "access_refused", …; "refused" for one that is not known. */
 const char *broker_code_str(uint16_t code);

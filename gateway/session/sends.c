@@ -1,3 +1,4 @@
+#include "amqp/code.h"
 #include "gateway/access/acl.h"
 #include "gateway/session/properties.h"
 #include "gateway/session/session_internal.h"
@@ -211,33 +212,10 @@ static struct send *take(struct session *s, uint64_t token)
     return send;
 }
 
-/* RabbitMQ's `message` for what AMQP says: the lower-case name of the reply code. */
-static const char *code_name(uint16_t code)
-{
-    static const struct {
-        uint16_t code;
-        const char *name;
-    } names[] = {
-        {311, "content_too_large"}, {312, "no_route"},         {313, "no_consumers"},
-        {320, "connection_forced"}, {402, "invalid_path"},     {403, "access_refused"},
-        {404, "not_found"},         {405, "resource_locked"},  {406, "precondition_failed"},
-        {501, "frame_error"},       {502, "syntax_error"},     {503, "command_invalid"},
-        {504, "channel_error"},     {505, "unexpected_frame"}, {506, "resource_error"},
-        {530, "not_allowed"},       {540, "not_implemented"},  {541, "internal_error"},
-    };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (names[i].code == code) {
-            return names[i].name;
-        }
-    }
-    return NULL;
-}
-
 static void refused(struct session *s, struct slice receipt, enum broker_outcome outcome,
                     uint16_t code, const char *text)
 {
     const struct error_about about = {.receipt = receipt};
-    const char *name = code_name(code);
     bool has_text = text && text[0];
     switch (outcome) {
     case BROKER_CONFIRMED:
@@ -248,11 +226,11 @@ static void refused(struct session *s, struct slice receipt, enum broker_outcome
                   "failed.\n");
         return;
     case BROKER_RETURNED:
-        error_end(s, CLOSE_BROKER, &about, name ? name : "no_route", "%s\n",
+        error_end(s, CLOSE_BROKER, &about, code ? broker_code_str(code) : "no_route", "%s\n",
                   has_text ? text : "The message was returned: there is no queue for it.");
         return;
     case BROKER_REFUSED:
-        error_end(s, CLOSE_BROKER, &about, name ? name : "refused", "%s\n",
+        error_end(s, CLOSE_BROKER, &about, code ? broker_code_str(code) : "refused", "%s\n",
                   has_text ? text : "The broker refused the message.");
         return;
     case BROKER_UNKNOWN:
