@@ -58,6 +58,7 @@ struct broker_options {
     bool is_publisher; /* opens the channels fixed and dynamic */
     size_t unconfirmed_bytes; /* publisher: bound of what is kept until confirmed */
     bool watches;             /* listens to amq.rabbitmq.event where the broker has it */
+    bool is_private; /* opens no channel of its own: for private channels alone (amqp/private.h) */
 };
 
 struct broker_settled;
@@ -204,6 +205,33 @@ int broker_probe_exchange(struct broker *b, const char *exchange, broker_done_fn
 /* The same for a queue; never remembered, reply->messages and reply->consumers are filled. */
 int broker_probe_queue(struct broker *b, const char *queue, broker_done_fn done, uint64_t cookie)
     __attribute__((warn_unused_result));
+
+enum broker_argument_type { BROKER_TEXT, BROKER_INTEGER, BROKER_BOOLEAN };
+
+/* One entry of a table of arguments. Sent as long string, signed 64-bit integer, or boolean. */
+struct broker_argument {
+    enum broker_argument_type type;
+    struct slice name; /* 1 to 255 bytes */
+    struct slice text;
+    int64_t number; /* of a boolean 0 or 1 */
+};
+
+/* queue.declare. A passive one asks only whether it exists; nothing but the name is sent then. */
+struct broker_declare {
+    struct slice name;
+    bool is_passive;
+    bool is_durable;
+    bool is_exclusive;
+    bool is_auto_delete;
+    const struct broker_argument *args;
+    size_t n_args;
+};
+
+/* Declares a queue once, on the scratch channel; it is not kept. An error (404, 405, 406, 403)
+ * costs nobody else anything; reply has the broker's words. `done` runs from the loop. Borrows
+ * until it returns. -1: out of memory, or a name over 255 bytes. */
+int broker_declare_queue(struct broker *b, const struct broker_declare *queue, broker_done_fn done,
+                         uint64_t cookie) __attribute__((warn_unused_result));
 
 /* ---- Messages
  * ------------------------------------------------------------------------------------------------------

@@ -11,9 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum config_exchange_type { CONFIG_TOPIC, CONFIG_FANOUT, CONFIG_ANY };
+/* CONFIG_QUEUE: the rest of the destination names a queue, not an exchange. */
+enum config_exchange_type { CONFIG_TOPIC, CONFIG_FANOUT, CONFIG_ANY, CONFIG_QUEUE };
 enum config_on_gap { CONFIG_GAP_MARK, CONFIG_GAP_FILL, CONFIG_GAP_CLOSE };
 enum config_slow { CONFIG_SLOW_CLOSE, CONFIG_SLOW_DROP };
+enum config_ack_scope { CONFIG_ACK_SUBSCRIPTION, CONFIG_ACK_CONNECTION };
+enum config_unknown { CONFIG_UNKNOWN_ERROR, CONFIG_UNKNOWN_IGNORE };
 enum config_ws_frame { CONFIG_FRAME_AUTO, CONFIG_FRAME_TEXT, CONFIG_FRAME_BINARY };
 
 struct config_strings {
@@ -36,6 +39,8 @@ struct config_route {
     /* User names; "*" is everybody, "anonymous" who gave no login. */
     struct config_strings send;      /* who may SEND */
     struct config_strings subscribe; /* who may SUBSCRIBE and read history */
+    struct config_strings
+        queues; /* who may name, keep and shape queues: x-queue-name, durable, x-… */
 };
 
 /* [[user]]: exactly one of password and password_hash is given. */
@@ -83,7 +88,26 @@ struct config {
         int close_linger_ms; /* after ERROR or DISCONNECT's receipt, before we close or cut */
         int connections_per_address;
         int connections;
+        int prefetch;            /* of a private subscription that does not say */
+        int unacked;             /* prefetch of all private subscriptions of a session together */
+        int private_queue_bytes; /* what waits for one client from queues; over it the broker is
+                                    told to wait */
     } limits;
+    struct {
+        bool enabled;
+        char *bind;
+        int port; /* 0: any free one, logged as listener.open */
+        bool error_close;
+    } tcp;
+    struct {
+        bool error_close;
+        enum config_ack_scope client_ack; /* what ack:client is cumulative over */
+        enum config_unknown unknown_ack;  /* an ACK for what is not waiting for one */
+        enum config_unknown unknown_destination;
+        bool nack_requeue; /* a NACK without `requeue` */
+        char *spring_user; /* simpOrigDestination with this prefix marks Spring's user queues; ""
+                              none */
+    } stomp;
     struct {
         int send_ms;    /* the most often we offer to send (sx) */
         int receive_ms; /* the most often we want to hear (sy) */
@@ -101,7 +125,9 @@ struct config {
         int sweep_ms;  /* our exchanges, queues and bindings are asserted again at this interval */
         int linger_ms; /* a binding outlives its last subscriber for this long */
         int bind_max;  /* exact bindings per live queue before its prefix is bound instead */
-        int live_queue_bytes; /* a live queue drops its oldest over this */
+        int live_queue_bytes;    /* a live queue drops its oldest over this */
+        int private_channels;    /* sessions per connection "private" */
+        int private_connections; /* at the most, of one reactor */
     } broker;
     struct {
         char *queue;

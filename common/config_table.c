@@ -13,7 +13,9 @@
 
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const frame_words[] = {"auto", "text", "binary", NULL};
-static const char *const type_words[] = {"topic", "fanout", "any", NULL};
+static const char *const type_words[] = {"topic", "fanout", "any", "queue", NULL};
+static const char *const scope_words[] = {"subscription", "connection", NULL};
+static const char *const unknown_words[] = {"error", "ignore", NULL};
 static const char *const gap_words[] = {"mark", "fill", "close", NULL};
 static const char *const slow_words[] = {"close", "drop", NULL};
 
@@ -78,6 +80,21 @@ const struct config_key config_keys[] = {
     {KEY(limits, close_linger_ms), INT(3000, 0, 60000, "ms")},
     {KEY(limits, connections_per_address), INT(0, 0, 10000000, "connections")},
     {KEY(limits, connections), INT(0, 0, 10000000, "connections")},
+    {KEY(limits, prefetch), INT(1000, 1, 65535, "messages")},
+    {KEY(limits, unacked), INT(262144, 1, 100000000, "messages")},
+    {KEY(limits, private_queue_bytes), INT(16 * MIB, KIB, GIB, "bytes")},
+
+    {KEY(tcp, enabled), BOOL(false)},
+    {KEY(tcp, bind), TEXT(STRING, "127.0.0.1", 1, 64)},
+    {KEY(tcp, port), INT(61613, 0, 65535, "")},
+    {KEY(tcp, error_close), BOOL(false)},
+
+    {KEY(stomp, error_close), BOOL(true)},
+    {KEY(stomp, client_ack), ENUM(CONFIG_ACK_SUBSCRIPTION, scope_words)},
+    {KEY(stomp, unknown_ack), ENUM(CONFIG_UNKNOWN_ERROR, unknown_words)},
+    {KEY(stomp, unknown_destination), ENUM(CONFIG_UNKNOWN_ERROR, unknown_words)},
+    {KEY(stomp, nack_requeue), BOOL(true)},
+    {KEY(stomp, spring_user), TEXT(STRING, "/user/", 0, 255)},
 
     {KEY(heartbeat, send_ms), INT(10000, 0, HOUR_MS, "ms")},
     {KEY(heartbeat, receive_ms), INT(10000, 0, HOUR_MS, "ms")},
@@ -99,6 +116,8 @@ const struct config_key config_keys[] = {
     {KEY(broker, linger_ms), INT(5000, 0, HOUR_MS, "ms")},
     {KEY(broker, bind_max), INT(5000, 1, 1000000, "bindings")},
     {KEY(broker, live_queue_bytes), INT(64 * MIB, 64 * KIB, GIB, "bytes")},
+    {KEY(broker, private_channels), INT(500, 1, 2000, "channels")},
+    {KEY(broker, private_connections), INT(16, 1, 1000, "connections")},
 
     {KEY(store, queue), TEXT(STRING, "stompgate.store", 1, SHORTSTR_MAX)},
     {KEY(store, dead_queue), TEXT(STRING, "stompgate.dead", 1, SHORTSTR_MAX)},
@@ -131,6 +150,7 @@ const struct config_key config_keys[] = {
     {ROUTE(on_slow), ENUM(CONFIG_SLOW_CLOSE, slow_words)},
     {ROUTE(send), LIST("*", 0, 10000)},
     {ROUTE(subscribe), LIST("*", 0, 10000)},
+    {ROUTE(queues), LIST("", 0, 10000)},
 
     {USER(login), TEXT(STRING, "", 1, SHORTSTR_MAX)},
     {USER(password), TEXT(SECRET, "", 1, 1024)},

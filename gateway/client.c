@@ -264,8 +264,10 @@ static enum session_verdict host_subscribe(void *host, struct session_subscripti
     return verdict;
 }
 
-static void host_unsubscribe(void *host, struct session_subscription *subscription)
+static void host_unsubscribe(void *host, struct session_subscription *subscription,
+                             bool deletes_queue)
 {
+    (void)deletes_queue;
     struct client *c = host;
     struct subscriber *s = subscription->host_data;
     if (s) {
@@ -405,7 +407,7 @@ static bool give_up_subscriptions(struct client *c, uint32_t *handle)
             is_outstanding = true;
             *handle = s->handle;
         }
-        host_unsubscribe(c, s);
+        host_unsubscribe(c, s, false);
     }
     return is_outstanding;
 }

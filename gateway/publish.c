@@ -238,7 +238,7 @@ enum session_verdict publish_send(struct publish *p, const struct session_send *
     struct broker_publish publish = {
         .exchange = {d->exchange, d->exchange_len},
         .routing_key = {d->key, d->key_len},
-        .is_mandatory = d->route->store,
+        .is_mandatory = send->is_mandatory,
         .is_client_named = d->is_client_named,
         .properties = send->properties,
         .body = send->body,

@@ -14,7 +14,19 @@
 
 #define DESTINATION_PART_MAX 255 /* AMQP shortstr: exchange name, routing key */
 
+enum destination_kind {
+    DESTINATION_EXCHANGE,  /* shared by default; everything with an exchange that has a name */
+    DESTINATION_QUEUE,     /* /queue/N, N without any slash, or a route of type queue with declare:
+                              declared */
+    DESTINATION_AMQ_QUEUE, /* /amq/queue/N: exists */
+    DESTINATION_REPLY_QUEUE, /* /reply-queue/REST: REST as it stands, slashes and escapes included
+                              */
+    DESTINATION_TEMP_QUEUE   /* /temp-queue/N: only in reply-to */
+};
+
+/* A queue is reached by the default exchange: exchange "" and its name as the key. */
 struct destination {
+    enum destination_kind kind;
     /* Of the pair: /exchange/amq.topic/a gets the route of /topic/. */
     const struct config_route *route;
     char exchange[DESTINATION_PART_MAX + 1];

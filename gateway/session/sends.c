@@ -135,8 +135,13 @@ static bool publish(struct session *s, const struct stomp_frame *frame, uint64_t
         error_out_of_memory(s);
         return true;
     }
-    const struct session_send offer = {&out.destination, out.properties.amqp, frame->body,
-                                       send->token};
+    const struct session_send offer = {
+        .destination = &out.destination,
+        .properties = out.properties.amqp,
+        .body = frame->body,
+        .token = send->token,
+        .is_mandatory = out.destination.route->store,
+    };
     switch (s->host->publish(s->host_data, &offer, &problem)) {
     case SESSION_DONE:
         keep(s, send);

@@ -26,16 +26,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct message;
 struct session;
+struct session_queue;
+
+/* STOMP 1.2, SUBSCRIBE, "ack". */
+enum session_ack { SESSION_ACK_AUTO, SESSION_ACK_CLIENT, SESSION_ACK_INDIVIDUAL };
 
 /* One SUBSCRIBE. Owned by its session; the host reads it and keeps its own pointer in host_data. */
 struct session_subscription {
     struct slice id;       /* as the client gave it; lives as long as the subscription */
     struct slice spelling; /* the destination as the client wrote it */
     bool is_pattern;
-    bool is_live;    /* the host said it stands: MESSAGEs may come */
+    bool is_live; /* the host said it stands: MESSAGEs may come */
+    /* What a private subscription consumes (queue.h), owned; NULL: it shares a live queue. */
+    struct session_queue *queue;
+    enum session_ack ack;
+    uint16_t prefetch;
+    bool is_reply; /* a /temp-queue/ of a reply-to: no SUBSCRIBE made it, no UNSUBSCRIBE ends it */
     uint32_t handle; /* unique in the session, for SESSION_SUBSCRIBED */
     void *host_data; /* the host's; NULL at first */
+};
+
+/* How deliveries of private subscriptions end at the broker. */
+struct session_settle {
+    uint32_t epoch;
+    uint64_t tag;
+    bool is_multiple; /* and all before it on the channel */
+    bool is_nack;
+    bool requeue; /* of a nack */
 };
 
 /* Why something was refused. A zeroed struct is valid: the session has words of its own for what it
@@ -61,6 +80,9 @@ struct session_send {
     struct broker_properties properties; /* complete but for message_id, which the host gives */
     struct slice body;
     uint64_t token; /* comes back in SESSION_SETTLED */
+    const struct session_queue
+        *queue;        /* of a destination of kind queue: what to declare before; NULL: nothing */
+    bool is_mandatory; /* it is an error when no queue gets it */
 };
 
 /* What a session may ask of whoever holds it. All pointers are borrowed until the function returns.
@@ -83,8 +105,22 @@ struct session_host {
 
     /* Exactly once for each that subscribe answered with DONE or WAIT: also for one that is still
      * outstanding, was refused by its event, or was lost. The session frees it when this returns.
-     */
-    void (*unsubscribe)(void *host, struct session_subscription *subscription);
+     * What a private one delivered can be settled after this as well. `deletes_queue`: its durable
+     * queue is to be deleted too. */
+    void (*unsubscribe)(void *host, struct session_subscription *subscription, bool deletes_queue);
+
+    /* One MESSAGE of a private subscription, numbered upwards in the session; takes the reference.
+     * SESSION_WRITTEN comes when it went to the socket. */
+    void (*deliver)(void *host, struct message *message, uint64_t number);
+
+    void (*settle)(void *host, const struct session_settle *settle);
+
+    /* SESSION_SYNCED with the token comes when the broker has handled everything that was settled
+     * before. False: there is nothing to wait for. */
+    bool (*sync)(void *host, uint64_t token);
+
+    /* Writes QUEUE_RANDOM_LEN random characters (base64url) and a NUL. */
+    void (*random)(void *host, char *text);
 
     /* False: read nothing more from the client until true. */
     void (*read)(void *host, bool wanted);
@@ -101,6 +137,8 @@ struct session_settings {
     struct stomp_limits limits_before; /* before CONNECTED */
     struct stomp_limits limits;
     const char *server; /* of CONNECTED: "stompgate/0.1.0" */
+    bool error_close; /* ERROR is followed by close, always; false: only where the session cannot go
+                         on */
 };
 
 /* Derives the settings; the struct borrows config. */
@@ -116,14 +154,20 @@ struct session *session_new(const struct session_settings *settings,
 void session_free(struct session *s);
 
 enum session_event_type {
-    SESSION_BYTES,       /* from the client */
-    SESSION_LOGIN,       /* the answer to host.login */
-    SESSION_SUBSCRIBED,  /* the answer to host.subscribe */
-    SESSION_LOST,        /* a subscription that stood ended: `handle`, problem (may be NULL) */
-    SESSION_SETTLED,     /* a publish ended */
-    SESSION_ROOM,        /* publish may be tried again */
-    SESSION_TICK,        /* session_deadline() has passed */
-    SESSION_ALIVE,       /* a WebSocket PONG: counts as a beat where the interval is 5 s or more */
+    SESSION_BYTES,      /* from the client */
+    SESSION_LOGIN,      /* the answer to host.login */
+    SESSION_SUBSCRIBED, /* the answer to host.subscribe */
+    SESSION_LOST,       /* a subscription that stood ended: `handle`, problem (may be NULL) */
+    SESSION_SETTLED,    /* a publish ended */
+    SESSION_DELIVERY,   /* a message for a private subscription */
+    SESSION_WRITTEN,    /* all of host.deliver up to this number went to the socket */
+    SESSION_SYNCED,     /* the answer to host.sync */
+    SESSION_RESTORED,   /* deliveries of another epoch than `epoch` come again: they are not to be
+                           settled */
+    SESSION_FAILED, /* the broker closed the session's channel: ERROR with its words, and close */
+    SESSION_ROOM,   /* publish may be tried again */
+    SESSION_TICK,   /* session_deadline() has passed */
+    SESSION_ALIVE,  /* a WebSocket PONG: counts as a beat where the interval is 5 s or more */
     SESSION_BROKER_GONE, /* the broker has been away for longer than the grace time */
     SESSION_GAP,         /* messages were lost and the route says close */
     SESSION_SLOW,        /* the out queue is over its bound */
@@ -149,6 +193,17 @@ struct session_event {
             uint16_t code;
             const char *text;
         } settled;
+        struct {
+            uint32_t handle;
+            const struct broker_delivery *delivery; /* borrowed */
+            bool gap;                               /* messages before it may have been lost */
+        } delivery;
+        uint64_t written;
+        struct {
+            uint64_t token;
+            bool is_ok; /* false: the channel went first, so nobody knows */
+        } synced;
+        uint32_t epoch;
     };
 };
 

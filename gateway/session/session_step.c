@@ -344,6 +344,12 @@ static void take_event(struct session *s, const struct session_event *event)
         sends_settled(s, event->settled.token, event->settled.outcome, event->settled.code,
                       event->settled.text);
         return;
+    case SESSION_DELIVERY:
+    case SESSION_WRITTEN:
+    case SESSION_SYNCED:
+    case SESSION_RESTORED:
+    case SESSION_FAILED:
+        return;
     case SESSION_ROOM:
         s->has_no_room = false;
         return;

@@ -233,7 +233,7 @@ void subs_unsubscribe(struct session *s, const struct stomp_frame *frame)
     }
     struct session_subscription *sub = find(s, id, spelling);
     if (sub) {
-        s->host->unsubscribe(s->host_data, sub);
+        s->host->unsubscribe(s->host_data, sub, false);
         drop(s, sub);
     }
     reply_receipt_of(s, frame);
@@ -290,7 +290,7 @@ void subs_lost(struct session *s, uint32_t handle, const struct session_problem 
 void subs_drop_all(struct session *s)
 {
     for (uint32_t i = 0; i < s->n_subs; i++) {
-        s->host->unsubscribe(s->host_data, s->subs[i]);
+        s->host->unsubscribe(s->host_data, s->subs[i], false);
         free(s->subs[i]);
     }
     free(s->subs);

@@ -145,8 +145,9 @@ static enum session_verdict host_subscribe(void *host, struct session_subscripti
     return h->verdict;
 }
 
-static void host_unsubscribe(void *host, struct session_subscription *sub)
+static void host_unsubscribe(void *host, struct session_subscription *sub, bool deletes_queue)
 {
+    (void)deletes_queue;
     struct test_host *h = host;
     assert_ptr_equal(sub->host_data, h);
     h->n_subscribed--;

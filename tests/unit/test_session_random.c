@@ -147,8 +147,9 @@ static enum session_verdict host_subscribe(void *host, struct session_subscripti
     return answer;
 }
 
-static void host_unsubscribe(void *host, struct session_subscription *sub)
+static void host_unsubscribe(void *host, struct session_subscription *sub, bool deletes_queue)
 {
+    (void)deletes_queue;
     struct world *w = host;
     note(w, "unsubscribe %u\n", sub->handle);
     assert_ptr_equal(sub->host_data, w);

@@ -195,8 +195,9 @@ static enum session_verdict host_subscribe(void *host, struct session_subscripti
     return answer(&r->subscribe, problem);
 }
 
-static void host_unsubscribe(void *host, struct session_subscription *sub)
+static void host_unsubscribe(void *host, struct session_subscription *sub, bool deletes_queue)
 {
+    assert_false(deletes_queue);
     struct run *r = host;
     char text[TEXT_MAX] = "! unsubscribe";
     assert_true(r->is_subscribed[sub->handle]);
