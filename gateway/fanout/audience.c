@@ -1,7 +1,5 @@
 #include "gateway/fanout/audience.h"
 
-#include "gateway/fanout/destination.h"
-
 #include <assert.h>
 #include <stdlib.h>
 
@@ -39,20 +37,20 @@ void audience_fini(struct audience *a)
 {
     assert(a->n_rooms == 0);
     map_fini(&a->exact);
+    patterns_fini(&a->by_pattern);
 }
 
 struct room *audience_find(const struct audience *a, struct slice key, bool is_pattern)
 {
-    if (!is_pattern) {
-        return map_get(&a->exact, key.ptr, key.len);
+    return is_pattern ? patterns_get(&a->by_pattern, key) : map_get(&a->exact, key.ptr, key.len);
+}
+
+static int index_room(struct audience *a, struct room *room)
+{
+    if (!room->is_pattern) {
+        return map_put(&a->exact, room->key, room->key_len, room);
     }
-    for (struct list *n = a->patterns.next; n != &a->patterns; n = n->next) {
-        struct room *room = LIST_OWNER(n, struct room, node);
-        if (slice_equals((struct slice){room->key, room->key_len}, key)) {
-            return room;
-        }
-    }
-    return NULL;
+    return patterns_put(&a->by_pattern, (struct slice){room->key, room->key_len}, room);
 }
 
 struct room *audience_add(struct audience *a, struct slice key, bool is_pattern)
@@ -69,11 +67,12 @@ struct room *audience_add(struct audience *a, struct slice key, bool is_pattern)
     list_init(&room->groups);
     list_init(&room->waiting);
     map_init(&room->group_index);
-    if (is_pattern) {
-        list_push(&a->patterns, &room->node);
-    } else if (map_put(&a->exact, room->key, room->key_len, room) != 0) {
+    if (index_room(a, room) != 0) {
         free(room);
         return NULL;
+    }
+    if (is_pattern) {
+        list_push(&a->patterns, &room->node);
     }
     a->n_rooms++;
     return room;
@@ -85,6 +84,7 @@ void audience_remove(struct room *room)
     struct audience *a = room->audience;
     if (room->is_pattern) {
         list_remove(&room->node);
+        patterns_take(&a->by_pattern, (struct slice){room->key, room->key_len});
     } else {
         map_take(&a->exact, room->key, room->key_len);
     }
@@ -266,23 +266,30 @@ void room_deliver(struct room *room, struct encoder *e, struct audience_sink *si
     room->has_gap = false;
 }
 
+struct pattern_delivery {
+    struct encoder *encoder;
+    struct audience_sink *sink;
+    size_t n_rooms;
+};
+
+static void deliver_pattern(void *room, void *arg)
+{
+    struct pattern_delivery *d = arg;
+    room_deliver(room, d->encoder, d->sink);
+    d->n_rooms++;
+}
+
 size_t audience_deliver(struct audience *a, struct encoder *e, struct slice key,
                         struct audience_sink *sink)
 {
-    size_t n = 0;
+    struct pattern_delivery d = {.encoder = e, .sink = sink};
     struct room *exact = map_get(&a->exact, key.ptr, key.len);
     if (exact) {
         room_deliver(exact, e, sink);
-        n++;
+        d.n_rooms++;
     }
-    for (struct list *node = a->patterns.next; node != &a->patterns; node = node->next) {
-        struct room *room = LIST_OWNER(node, struct room, node);
-        if (destination_matches((struct slice){room->key, room->key_len}, key)) {
-            room_deliver(room, e, sink);
-            n++;
-        }
-    }
-    return n;
+    patterns_match(&a->by_pattern, key, deliver_pattern, &d);
+    return d.n_rooms;
 }
 
 void room_each(struct room *room, void (*fn)(struct subscriber *s, void *arg), void *arg)

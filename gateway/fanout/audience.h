@@ -17,6 +17,7 @@
 #include "common/map.h"
 #include "gateway/fanout/encode.h"
 #include "gateway/fanout/outq.h"
+#include "gateway/fanout/patterns.h"
 #include "stomp/stomp.h"
 
 #include <stdbool.h>
@@ -61,7 +62,8 @@ struct audience {
     enum outq_policy policy;
     enum encode_opcode opcode;
     struct map exact;
-    struct list patterns;
+    struct list patterns;       /* rooms with wildcards, */
+    struct patterns by_pattern; /* and how a routing key finds them */
     size_t n_rooms;
 };
 
