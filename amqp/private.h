@@ -1,15 +1,15 @@
 /* Private channels: a channel of one session on a broker connection that many sessions share.
  *
- * Requests are sent in the order of the calls and answered in that order. A request that fails closes
- * its channel (AMQP 0-9-1, 1.5 "Channel") and no other: that is what the channel is for. Nothing on it
- * is kept: when it closes, or the connection goes, its consumers are gone, the broker puts what was not
- * acknowledged back, and the owner hears `closed` and opens another when broker_state() is BROKER_UP
- * again.
+ * Requests are sent in the order of the calls and answered in that order. A request that fails
+ * closes its channel (AMQP 0-9-1, 1.5 "Channel") and no other: that is what the channel is for.
+ * Nothing on it is kept: when it closes, or the connection goes, its consumers are gone, the broker
+ * puts what was not acknowledged back, and the owner hears `closed` and opens another when
+ * broker_state() is BROKER_UP again.
  *
- * A broker object made with broker_options.is_private has no other channels, so it is BROKER_UP as soon
- * as the connection stands. Belongs to the loop thread of its broker. Callbacks run from the loop,
- * never from inside a call to private_*; inside a callback any private_* function may be called,
- * private_close() of the same channel too. Strings and arguments are copied.
+ * A broker object made with broker_options.is_private has no other channels, so it is BROKER_UP as
+ * soon as the connection stands. Belongs to the loop thread of its broker. Callbacks run from the
+ * loop, never from inside a call to private_*; inside a callback any private_* function may be
+ * called, private_close() of the same channel too. Strings and arguments are copied.
  */
 #pragma once
 
@@ -22,8 +22,8 @@
 struct private_channel;
 
 struct private_events {
-    /* The answer to one request, in the order of the requests. Always ok: what fails closes the channel.
-     * Of a declare it says the queue's messages and consumers. */
+    /* The answer to one request, in the order of the requests. Always ok: what fails closes the
+     * channel. Of a declare it says the queue's messages and consumers. */
     void (*answered)(void *owner, uint64_t cookie, const struct broker_reply *reply);
 
     /* For the consumer that was started with this cookie. To be settled with private_ack() or
@@ -33,14 +33,14 @@ struct private_events {
     /* The broker ended this consumer (basic.cancel): its queue is gone. The channel stands. */
     void (*cancelled)(void *owner, uint64_t consumer);
 
-    /* The channel is gone, and everything on it; `ch` is freed after this. code 0: the connection was
-     * lost, or the broker object is being stopped. Else the broker closed the channel over `cookie`, the
-     * request to blame (0: it cannot be told), and these are its words. */
+    /* The channel is gone, and everything on it; `ch` is freed after this. code 0: the connection
+     * was lost, or the broker object is being stopped. Else the broker closed the channel over
+     * `cookie`, the request to blame (0: it cannot be told), and these are its words. */
     void (*closed)(void *owner, uint64_t cookie, uint16_t code, const char *text);
 };
 
-/* NULL when the broker is not BROKER_UP, has no free channel number, or out of memory. Borrows events
- * and owner until it is closed. */
+/* NULL when the broker is not BROKER_UP, has no free channel number, or out of memory. Borrows
+ * events and owner until it is closed. */
 struct private_channel *private_open(struct broker *b, const struct private_events *events,
                                      void *owner);
 
@@ -54,8 +54,8 @@ size_t private_room(const struct broker *b);
 /* Of the channel; unique among all channels of this process. It comes with each delivery. */
 uint32_t private_epoch(const struct private_channel *ch);
 
-/* Each takes part in the order, and is answered by events.answered with its cookie (never 0). -1: out of
- * memory, or a string over 255 bytes; nothing was sent then. */
+/* Each takes part in the order, and is answered by events.answered with its cookie (never 0). -1:
+ * out of memory, or a string over 255 bytes; nothing was sent then. */
 int private_declare(struct private_channel *ch, const struct broker_declare *queue, uint64_t cookie)
     __attribute__((warn_unused_result));
 int private_bind(struct private_channel *ch, struct slice queue, struct slice exchange,
@@ -78,8 +78,8 @@ struct private_consume {
 int private_consume(struct private_channel *ch, const struct private_consume *consume,
                     uint64_t cookie) __attribute__((warn_unused_result));
 
-/* The consumer that was started with this cookie. Deliveries that were on their way may still come until
- * it is answered. What they delivered can be settled after that as well. */
+/* The consumer that was started with this cookie. Deliveries that were on their way may still come
+ * until it is answered. What they delivered can be settled after that as well. */
 int private_cancel(struct private_channel *ch, uint64_t consumer, uint64_t cookie)
     __attribute__((warn_unused_result));
 

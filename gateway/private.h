@@ -1,13 +1,13 @@
-/* The private side of a reactor: subscriptions that have a queue or a consumer of their own, each on a
- * channel of its session. Design sections 4 and 6.
+/* The private side of a reactor: subscriptions that have a queue or a consumer of their own, each
+ * on a channel of its session. Design sections 4 and 6.
  *
- * A session gets one private channel with its first private subscription. Channels are spread over AMQP
- * connections "stompgate <reactor> private <n>", opened on demand, so that a backlog here never stands in
- * front of live deliveries or publishes. When a connection is lost, its sessions' subscriptions are put
- * back on another; what was not acknowledged is delivered again.
+ * A session gets one private channel with its first private subscription. Channels are spread over
+ * AMQP connections "stompgate <reactor> private <n>", opened on demand, so that a backlog here
+ * never stands in front of live deliveries or publishes. When a connection is lost, its sessions'
+ * subscriptions are put back on another; what was not acknowledged is delivered again.
  *
- * Belongs to one loop thread. Callbacks run from the loop, never from inside a call to private_side_*; they
- * find the client by its id.
+ * Belongs to one loop thread. Callbacks run from the loop, never from inside a call to
+ * private_side_*; they find the client by its id.
  */
 #pragma once
 
@@ -25,14 +25,15 @@ struct private_side;
 struct uv_loop_s;
 
 struct private_host {
-    /* The answer to private_side_subscribe(): problem NULL when it stands. A problem with a broker's code
-     * means that the session's channel was closed over it: all its other subscriptions are being restored. */
+    /* The answer to private_side_subscribe(): problem NULL when it stands. A problem with a
+     * broker's code means that the session's channel was closed over it: all its other
+     * subscriptions are being restored. */
     void (*subscribed)(void *reactor, uint64_t client, uint32_t handle,
                        const struct session_problem *problem);
 
-    /* `gap`: messages for this subscription may have been lost before this one. False: the client has no
-     * room. Then it is held unread, with all that follow for this client, until private_side_resume(); streams
-     * cannot be put back, so theirs must be taken (`must_take`). */
+    /* `gap`: messages for this subscription may have been lost before this one. False: the client
+     * has no room. Then it is held unread, with all that follow for this client, until
+     * private_side_resume(); streams cannot be put back, so theirs must be taken (`must_take`). */
     bool (*delivery)(void *reactor, uint64_t client, uint32_t handle,
                      const struct broker_delivery *delivery, bool gap, bool must_take);
 
@@ -40,7 +41,8 @@ struct private_host {
     void (*lost)(void *reactor, uint64_t client, uint32_t handle,
                  const struct session_problem *problem);
 
-    /* Deliveries of epochs other than this will be delivered again: they cannot be settled any more. */
+    /* Deliveries of epochs other than this will be delivered again: they cannot be settled any
+     * more. */
     void (*restored)(void *reactor, uint64_t client, uint32_t epoch);
 
     /* The broker closed the session's channel: its words. */
@@ -76,25 +78,26 @@ struct private_side *private_side_new(const struct private_options *options);
 void private_side_stop(struct private_side *p, void (*stopped)(void *reactor));
 void private_side_free(struct private_side *p);
 
-/* `queue` says what to declare, bind and consume; copied. SESSION_WAIT: host.subscribed comes. `session_name`
- * stands in the consumer's tag. While the broker is away it waits. */
+/* `queue` says what to declare, bind and consume; copied. SESSION_WAIT: host.subscribed comes.
+ * `session_name` stands in the consumer's tag. While the broker is away it waits. */
 enum session_verdict private_side_subscribe(struct private_side *p, uint64_t client,
                                             const char *session_name,
                                             const struct session_subscription *subscription,
                                             const struct destination *destination,
                                             struct session_problem *problem);
 
-/* Ends the consumer; what it delivered can still be settled. `deletes_queue`: deletes the queue as well.
- * Exclusive queues are deleted always. Unknown ones are ignored. */
+/* Ends the consumer; what it delivered can still be settled. `deletes_queue`: deletes the queue as
+ * well. Exclusive queues are deleted always. Unknown ones are ignored. */
 void private_side_unsubscribe(struct private_side *p, uint64_t client, uint32_t handle,
                               bool deletes_queue);
 
-/* The client has room again: what was held goes back to its queues (nack with requeue) and comes again from
- * there, in order. Does nothing when nothing is held. */
+/* The client has room again: what was held goes back to its queues (nack with requeue) and comes
+ * again from there, in order. Does nothing when nothing is held. */
 void private_side_resume(struct private_side *p, uint64_t client);
 
 /* Of the session's channel in that epoch; others are ignored. */
-void private_side_settle(struct private_side *p, uint64_t client, const struct session_settle *settle);
+void private_side_settle(struct private_side *p, uint64_t client,
+                         const struct session_settle *settle);
 
 /* host.synced comes when the broker has handled everything before. False: there is no channel. */
 bool private_side_sync(struct private_side *p, uint64_t client, uint64_t token);
