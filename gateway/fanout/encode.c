@@ -10,6 +10,8 @@ void encoder_init(struct encoder *e, const struct broker_delivery *delivery, con
     const struct broker_properties *p = &delivery->properties;
     e->delivery = delivery;
     e->message_id = p->message_id;
+    e->ack = (struct slice){0};
+    e->amqp_message_id = (struct slice){0};
     if (!e->message_id.ptr || e->message_id.len == 0) {
         snprintf(e->made_id, sizeof e->made_id, "%s", fresh_id);
         e->message_id = slice_of(e->made_id);
@@ -58,8 +60,9 @@ struct slice encoder_spelling(struct encoder *e, const struct config *config, co
 static bool is_reserved(struct slice name)
 {
     static const char *const reserved[] = {
-        "subscription", "destination",    "message-id", "redelivered", "ack",      "gap",
-        "receipt",      "content-length", "receipt-id", "transaction", "passcode", "login",
+        "subscription", "destination", "message-id",      "redelivered", "ack",
+        "gap",          "receipt",     "content-length",  "receipt-id",  "transaction",
+        "passcode",     "login",       "amqp-message-id",
     };
     if (slice_starts_with(name, SLICE_LITERAL(ENCODE_INTERNAL_PREFIX))) {
         return true;
@@ -79,17 +82,48 @@ static void write_optional(struct stomp_writer *w, const char *name, struct slic
     }
 }
 
-/* contracts: RabbitMQ's order of the properties. */
-static void write_properties(struct stomp_writer *w, const struct broker_properties *p)
+#define REPLY_QUEUE "/reply-queue/"
+
+static bool is_destination(struct slice reply_to)
 {
+    static const char *const prefixes[] = {"/exchange", "/topic", "/queue", "/amq/queue",
+                                           REPLY_QUEUE};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        if (slice_starts_with(reply_to, slice_of(prefixes[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What an AMQP client or another gateway gives is the name of a queue. */
+static void write_reply_to(struct stomp_writer *w, struct slice reply_to)
+{
+    char text[sizeof REPLY_QUEUE + 255]; /* an AMQP property is a short string */
+    if (!reply_to.ptr || is_destination(reply_to) ||
+        reply_to.len > sizeof text - sizeof REPLY_QUEUE) {
+        write_optional(w, "reply-to", reply_to);
+        return;
+    }
+    size_t n = strlen(REPLY_QUEUE);
+    memcpy(text, REPLY_QUEUE, n);
+    memcpy(text + n, reply_to.ptr, reply_to.len);
+    write_optional(w, "reply-to", (struct slice){text, n + reply_to.len});
+}
+
+/* contracts: RabbitMQ's order of the properties. */
+static void write_properties(struct stomp_writer *w, const struct encoder *e)
+{
+    const struct broker_properties *p = &e->delivery->properties;
     write_optional(w, "app-id", p->app_id);
     write_optional(w, "user-id", p->user_id);
     write_optional(w, "type", p->type);
     if (p->has_timestamp) {
         stomp_writer_number(w, "timestamp", p->timestamp);
     }
+    write_optional(w, "amqp-message-id", e->amqp_message_id);
     write_optional(w, "expiration", p->expiration);
-    write_optional(w, "reply-to", p->reply_to);
+    write_reply_to(w, p->reply_to);
     write_optional(w, "correlation-id", p->correlation_id);
     if (p->has_priority) {
         stomp_writer_number(w, "priority", p->priority);
@@ -108,13 +142,14 @@ static void write_tail(struct stomp_writer *w, const struct encoder *e)
     stomp_writer_header(w, SLICE_LITERAL("message-id"), e->message_id);
     stomp_writer_header(w, SLICE_LITERAL("redelivered"),
                         d->is_redelivered ? SLICE_LITERAL("true") : SLICE_LITERAL("false"));
+    write_optional(w, "ack", e->ack);
     for (size_t i = 0; i < d->properties.n_headers; i++) {
         const struct broker_header *h = &d->properties.headers[i];
         if (!is_reserved(h->name)) {
             stomp_writer_header(w, h->name, h->value);
         }
     }
-    write_properties(w, &d->properties);
+    write_properties(w, e);
     stomp_writer_body(w, d->body);
 }
 

@@ -2,9 +2,11 @@
  * spelling, version, gap), whatever the number of clients. Design section 8. Pure but for malloc.
  * Belongs to one loop thread.
  *
- * Header order: subscription, destination, message-id, redelivered, the publisher's own headers,
- * properties, content-length. The first of repeated headers counts ("Repeated Header Entries"), so
- * a publisher's header can never stand in for one of ours; names that are ours are left out.
+ * Header order: subscription, destination, gap, message-id, redelivered, ack, the publisher's own
+ * headers, properties, content-length. A reply-to that is no destination becomes one: /reply-queue/
+ * in front (contracts: RabbitMQ 1.5). The first of repeated headers counts ("Repeated Header
+ * Entries"), so a publisher's header can never stand in for one of ours; names that are ours are
+ * left out.
  */
 #pragma once
 
@@ -26,7 +28,11 @@
 struct encoder {
     const struct broker_delivery *delivery;
     struct slice message_id;
-    bool is_text;  /* body and headers are valid UTF-8 */
+    /* Of a private subscription with client acks; absent by default. To be set between
+     * encoder_init() and the first encode_message(), and borrowed as long. */
+    struct slice ack;
+    struct slice amqp_message_id; /* the message's own id, where message_id is another */
+    bool is_text;                 /* body and headers are valid UTF-8 */
     char *tail[3]; /* per version: everything behind destination; NULL until asked for */
     size_t tail_len[3];
     char made_id[40];        /* for messages that came without an id */

@@ -130,6 +130,59 @@ static void test_without_an_id_there_is_no_subscription_header(void **state)
           "MESSAGE\ndestination:/topic/a\nmessage-id:id-1\nredelivered:false\n\n");
 }
 
+static void test_client_acks_have_their_headers(void **state)
+{
+    (void)state;
+    struct broker_delivery d = delivery("a", "hi");
+    struct broker_header header = {s("amqp-message-id"), s("forged")};
+    d.properties.headers = &header;
+    d.properties.n_headers = 1;
+    d.properties.expiration = s("5");
+    struct encoder e;
+    encoder_init(&e, &d, "fresh");
+    e.message_id = e.ack = s("T_s@@n@@1");
+    e.amqp_message_id = s("id-1");
+    struct message *m = encode_message(&e, STOMP_1_2, s("s"), s("/queue/a"), false, ENCODE_AUTO);
+    assert_string_equal((const char *)message_payload(m),
+                        "MESSAGE\nsubscription:s\ndestination:/queue/a\nmessage-id:T_s@@n@@1\n"
+                        "redelivered:false\nack:T_s@@n@@1\namqp-message-id:id-1\nexpiration:5\n"
+                        "content-length:2\n\nhi");
+    message_unref(m);
+    encoder_fini(&e);
+}
+
+static void check_reply_to(const char *reply_to, const char *expected)
+{
+    struct broker_delivery d = delivery("a", "");
+    d.properties.reply_to = s(reply_to);
+    struct encoder e;
+    encoder_init(&e, &d, "fresh");
+    struct message *m = encode_message(&e, STOMP_1_2, s("s"), s("/topic/a"), false, ENCODE_AUTO);
+    char *at = strstr((char *)message_payload(m), "\nreply-to:") + strlen("\nreply-to:");
+    at[strcspn(at, "\n")] = 0;
+    assert_string_equal(at, expected);
+    message_unref(m);
+    encoder_fini(&e);
+}
+
+static void test_reply_to_becomes_a_destination(void **state)
+{
+    (void)state;
+    check_reply_to("amq.gen-x", "/reply-queue/amq.gen-x");
+    check_reply_to("/temp-queue/x", "/reply-queue//temp-queue/x");
+    check_reply_to("/queue/x", "/queue/x");
+    check_reply_to("/amq/queue/x", "/amq/queue/x");
+    check_reply_to("/exchange/x", "/exchange/x");
+    check_reply_to("/topic/x", "/topic/x");
+    check_reply_to("/reply-queue/x", "/reply-queue/x");
+    char longest[256];
+    memset(longest, 'x', 255);
+    longest[255] = 0;
+    char expected[300] = "/reply-queue/";
+    strcat(expected, longest);
+    check_reply_to(longest, expected);
+}
+
 static void test_escapes_follow_the_version(void **state)
 {
     (void)state;
@@ -478,6 +531,8 @@ int main(void)
         cmocka_unit_test(test_headers_stand_in_the_order_of_the_contract),
         cmocka_unit_test(test_a_gap_is_told),
         cmocka_unit_test(test_without_an_id_there_is_no_subscription_header),
+        cmocka_unit_test(test_client_acks_have_their_headers),
+        cmocka_unit_test(test_reply_to_becomes_a_destination),
         cmocka_unit_test(test_escapes_follow_the_version),
         cmocka_unit_test(test_a_message_without_an_id_gets_a_fresh_one),
         cmocka_unit_test(test_text_is_what_is_utf8_in_body_and_headers),
