@@ -5,7 +5,9 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define ARGUMENT_FIXED 10 /* what a table of AMQP writes around a name and its value, at the most */
+#define ARGUMENT_FIXED                                                                             \
+    10 /* what a table of AMQP writes around a name and its value, at the most                     \
+        */
 #define BIND_PREFIX "x-bind-"
 #define BIND_INTEGER "x-bind-integer-"
 #define BIND_BOOLEAN "x-bind-boolean-"
@@ -230,8 +232,8 @@ static enum kind kind_of(struct slice header, struct slice *name)
     }
     for (size_t i = 0; i < sizeof(binds) / sizeof(binds[0]); i++) {
         if (slice_starts_with(header, binds[i].prefix)) {
-            *name = (struct slice){header.ptr + binds[i].prefix.len,
-                                   header.len - binds[i].prefix.len};
+            *name =
+                (struct slice){header.ptr + binds[i].prefix.len, header.len - binds[i].prefix.len};
             return binds[i].kind;
         }
     }
