@@ -2,10 +2,12 @@
  *
  *     link.c      a TCP socket: resolve, connect, read, write
  *     conn.c      the life of the AMQP connection on it: handshake, frames, heart-beats, back-off
- *     channel.c   requests and their answers per channel, channel errors, content (method, header,
- * body) put together topology.c  what is kept: declared, bound, removed, one step at a time towards
- * what is wanted restore.c   what happens to it when it vanishes: reconnect, administrators, the
- * sweep probe.c     passive questions, remembered consumer.c  kept consumers, deliveries, acks
+ *     channel.c   requests and answers per channel, channel errors, content put together
+ *     topology.c  what is kept: declared, bound, removed, one step at a time towards what is wanted
+ *     restore.c   what happens to it when it vanishes: reconnect, administrators, the sweep
+ *     probe.c     passive questions, remembered
+ *     declare.c   queues that are declared once
+ *     consumer.c  kept consumers, deliveries, acks
  *     publisher.c publishes kept until confirmed; what is done when one of them closes the channel
  *     watch.c     the broker's own events, and overflow reports
  *     broker.c    life, the deferred callbacks, the turn of the loop
@@ -95,6 +97,9 @@ struct channel {
 bool channel_send(struct broker *b, unsigned number, amqp_method_number_t id, void *method);
 void channel_request(struct broker *b, unsigned number, struct request *r, amqp_method_number_t id,
                      void *method, amqp_method_number_t expects, answer_fn answer);
+/* The same for a method that the caller has written to the output. */
+void channel_await(struct channel *ch, struct request *r, amqp_method_number_t id,
+                   amqp_method_number_t expects, answer_fn answer);
 /* It was answered otherwise, or nobody wants its answer. */
 void channel_forget(struct channel *ch, struct request *r);
 void channel_init(struct channel *ch, uint16_t number);
@@ -408,6 +413,17 @@ int probe_exchange_inside(struct broker *b, const char *exchange,
                           void (*inside)(struct broker *, uint64_t, const struct broker_reply *),
                           uint64_t cookie);
 
+/* ---- Declares (declare.c) ---- */
+
+void declare_init(struct broker *b);
+void declare_free(struct broker *b);
+void declare_pump(struct broker *b);
+void declare_reset(struct broker *b);
+void declare_stop(struct broker *b, const struct broker_reply *reply);
+/* Fills *method, which borrows from `queue` and `entries`. -1 when it cannot be encoded. */
+int declare_method(const struct broker_declare *queue, amqp_table_entry_t *entries,
+                   amqp_queue_declare_t *method) __attribute__((warn_unused_result));
+
 /* ---- Consumers (consumer.c) ---- */
 
 enum consumer_state {
@@ -542,8 +558,10 @@ struct broker {
     size_t n_kept;
     size_t sweep_due; /* things times milliseconds */
     struct map probes;
-    struct list probe_asks; /* not sent yet */
-    struct list probe_list; /* asked or remembered */
+    struct list probe_asks;   /* not sent yet */
+    struct list probe_list;   /* asked or remembered */
+    struct list declare_asks; /* not sent yet */
+    struct list declare_sent;
     struct list consumers;
     struct map consumer_tags;
     size_t n_leaving;

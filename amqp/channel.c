@@ -37,15 +37,20 @@ bool channel_send(struct broker *b, unsigned number, amqp_method_number_t id, vo
     return true;
 }
 
-void channel_request(struct broker *b, unsigned number, struct request *r, amqp_method_number_t id,
-                     void *method, amqp_method_number_t expects, answer_fn answer)
+void channel_await(struct channel *ch, struct request *r, amqp_method_number_t id,
+                   amqp_method_number_t expects, answer_fn answer)
 {
-    struct channel *ch = &b->channels[number];
     r->method = id;
     r->expects = expects;
     r->answer = answer;
     list_push(&ch->requests, &r->node);
     ch->n_requests++;
+}
+
+void channel_request(struct broker *b, unsigned number, struct request *r, amqp_method_number_t id,
+                     void *method, amqp_method_number_t expects, answer_fn answer)
+{
+    channel_await(&b->channels[number], r, id, expects, answer);
     channel_send(b, number, id, method);
 }
 

@@ -78,6 +78,7 @@ static void forget_what_was_sent(struct broker *b)
     consumer_reset(b);
     restore_reset(b);
     probe_reset(b);
+    declare_reset(b);
     watch_reset(b);
 }
 
