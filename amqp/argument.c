@@ -1,8 +1,5 @@
-#include "amqp/argument.h"
-
-#include "amqp/codec.h"
-
-#include <stdint.h>
+/* Arguments that others name, as the tables that rabbitmq-c encodes. */
+#include "amqp/broker_internal.h"
 
 #define ENTRY_FIXED 10 /* length of the name, type, and the longest of what is not text */
 

@@ -211,6 +211,7 @@ static void on_prepare(uv_prepare_t *prepare)
     struct broker *b = prepare->data;
     uv_idle_stop(&b->idle);
     conn_check(b);
+    private_reap(b);
     if (broker_is_connected(b)) {
         topology_pump(b);
         probe_pump(b);
@@ -334,6 +335,7 @@ struct broker *broker_new(struct uv_loop_s *loop, const struct broker_options *o
     init_amqp_pool(&b->conn.pool, 4096);
     publisher_init(b);
     probe_init(b);
+    private_init(b);
     declare_init(b);
     int failed = copy_options(b, options);
     init_lists(b);
@@ -413,6 +415,7 @@ static void stop_now(struct broker *b)
     publisher_stop(b);
     probe_stop(b, &gone);
     declare_stop(b, &gone);
+    private_stop(b, gone.text);
     topology_stop(b, &gone);
     broker_run_deferred(b);
     if (b->conn.phase == CONN_OPEN) {
@@ -448,6 +451,7 @@ void broker_free(struct broker *b)
         return;
     }
     assert(b->n_open == 0);
+    private_free(b);
     publisher_free(b);
     consumer_free(b);
     topology_free(b);

@@ -1,7 +1,6 @@
 /* Queues that are declared once, at somebody's wish, on the scratch channel. The whole method is
  * encoded when it is asked for, so that nothing else need be copied; it is sent again when its
  * channel or connection was lost before the answer. */
-#include "amqp/argument.h"
 #include "amqp/broker_internal.h"
 
 #include <stdlib.h>
@@ -116,7 +115,7 @@ static int encode(struct buf *frame, uint16_t channel, const struct broker_decla
     return codec_put_method(frame, channel, AMQP_QUEUE_DECLARE_METHOD, &method, METHOD_CAP);
 }
 
-int declare_method(const struct broker_declare *queue, amqp_table_entry_t *entries,
+int declare_method(const struct broker_declare *queue, amqp_table_entry_t entries[ARGUMENTS_MAX],
                    amqp_queue_declare_t *method)
 {
     if (queue->name.len == 0 || queue->name.len > CODEC_NAME_MAX) {

@@ -98,8 +98,8 @@ static void test_errors_cost_nobody_else_anything(void **state)
     struct broker_declare mine = {.name = SLICE_LITERAL("t.mine"), .is_exclusive = true};
     assert_true(declare(other, &mine).is_ok);
     const struct broker_declare asked[] = {
-        passive("t.nowhere"),       durable("t.good"), passive("t.mine"), passive("t.good"),
-        durable("amq.gen-reserved"), passive("t.good"),
+        passive("t.nowhere"), durable("t.good"),           passive("t.mine"),
+        passive("t.good"),    durable("amq.gen-reserved"), passive("t.good"),
     };
     n_order = 0;
     for (unsigned i = 0; i < 6; i++) {
