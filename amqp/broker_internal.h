@@ -10,9 +10,9 @@
  *     declare.c   queues that are declared once
  *     consumer.c  kept consumers, deliveries, acks
  *     publisher.c publishes kept until confirmed; what is done when one of them closes the channel
- *     private.c, private_answer.c  private channels: what is asked on them, what the broker says
- *     watch.c     the broker's own events, and overflow reports
- *     broker.c    life, the deferred callbacks, the turn of the loop
+ *     private.c, private_ask.c, private_answer.c  private channels: life, what is asked, what is
+ * said watch.c     the broker's own events, and overflow reports broker.c    life, the deferred
+ * callbacks, the turn of the loop
  *
  * Callbacks to the owner other than delivery and settled are deferred (broker_defer_*): they run
  * after the frame that caused them was handled, so that no function here finds its objects freed
@@ -419,8 +419,9 @@ int probe_exchange_inside(struct broker *b, const char *exchange,
 /* ---- Tables of arguments (argument.c) ---- */
 
 #define ARGUMENTS_MAX 32
-#define ARGUMENTS_BYTES_MAX 3072 /* encoded; with the names of its method it fits into any frame   \
-                                  */
+#define ARGUMENTS_BYTES_MAX                                                                        \
+    3072 /* encoded; with the names of its method it fits into any frame                           \
+          */
 
 /* Fills `entries` (which borrow from `args`) and *table (which borrows `entries`). -1 when there
  * are too many, when they are too long together, or when a name has no or over 255 bytes:
@@ -518,7 +519,7 @@ void publisher_on_close(struct broker *b, unsigned number, uint16_t code, const 
 /* Something stands or was refused: publishes that waited for an exchange may go on. */
 void publisher_check_waiting(struct broker *b);
 
-/* ---- Private channels (private.c, private_answer.c) ---- */
+/* ---- Private channels (private.c, private_ask.c, private_answer.c) ---- */
 
 struct private_channel;
 

@@ -1,4 +1,5 @@
-/* What private.c (asking) and private_answer.c (being answered) share. */
+/* What private.c (life), private_ask.c (what is asked) and private_answer.c (what the broker says)
+ * share. */
 #pragma once
 
 #include "amqp/broker_internal.h"
@@ -6,10 +7,10 @@
 
 /* A request on its way. It stays in the channel's list until its turn to be told has come.
  *
- * RabbitMQ 3.10's channel crashes, and takes the whole connection with it (541), when a basic.cancel
- * reaches it before the consume-ok that the queue sends back through it. So a cancel is held until
- * its consumer runs, and all that is asked behind it, to keep the order. In the channel's list the
- * held ones are behind the sent ones. */
+ * RabbitMQ 3.10's channel crashes, and takes the whole connection with it (541), when a
+ * basic.cancel reaches it before the consume-ok that the queue sends back through it. So a cancel
+ * is held until its consumer runs, and all that is asked behind it, to keep the order. In the
+ * channel's list the held ones are behind the sent ones. */
 struct ask {
     struct request request;
     uint64_t cookie; /* 0: ours, nobody hears of its answer */
@@ -55,8 +56,17 @@ static inline struct ask *ask_of(struct list *node)
     return LIST_OWNER(node, struct ask, request.node);
 }
 
+/* Between a failure and the hour when the owner hears of it, requests go nowhere. */
+static inline bool private_is_sending(const struct broker *b)
+{
+    return !b->conn.has_failed && b->conn.phase == CONN_OPEN;
+}
+
 /* No callback runs for it any more; freed by private_reap(). */
 void private_bury(struct private_channel *ch);
+/* A method without names that matter. -1 when out of memory. */
+int private_request(struct private_channel *ch, uint64_t cookie, amqp_method_number_t id,
+                    void *method) __attribute__((warn_unused_result));
 void private_free_ask(struct ask *ask);
 /* A consumer runs: what was held behind its cancel may go. */
 void private_send_held(struct private_channel *ch);

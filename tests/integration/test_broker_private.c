@@ -351,9 +351,8 @@ static void test_arguments_have_their_types(void **state)
     delete_queue("t.private.types");
     open_user(&u);
     assert_int_equal(private_declare(u.ch, &queue, 1), 0);
-    assert_int_equal(private_bind(u.ch, queue.name, slice_of("amq.headers"), slice_of(""), match, 2,
-                                  2),
-                     0);
+    assert_int_equal(
+        private_bind(u.ch, queue.name, slice_of("amq.headers"), slice_of(""), match, 2, 2), 0);
     WAIT_USER(&u, n_answered, 2);
     assert_int_equal(api("GET", "/api/queues/%2F/t.private.types", "", answer, sizeof(answer)),
                      200);
