@@ -89,7 +89,7 @@ void private_send_held(struct private_channel *ch)
 }
 
 int private_request(struct private_channel *ch, uint64_t cookie, amqp_method_number_t id,
-                   void *method)
+                    void *method)
 {
     return post(ch, ask_new(SLICE_LITERAL(""), NULL), cookie, id, method);
 }
@@ -134,7 +134,8 @@ int private_bind(struct private_channel *ch, struct slice queue, struct slice ex
 int private_delete_queue(struct private_channel *ch, struct slice queue, uint64_t cookie)
 {
     amqp_queue_delete_t method = {.queue = bytes_of(queue)};
-    return is_queue_name(queue) ? private_request(ch, cookie, AMQP_QUEUE_DELETE_METHOD, &method) : -1;
+    return is_queue_name(queue) ? private_request(ch, cookie, AMQP_QUEUE_DELETE_METHOD, &method)
+                                : -1;
 }
 
 /* For the consumers that come behind it: RabbitMQ counts per consumer when it is not global. */
@@ -155,9 +156,8 @@ int private_sync(struct private_channel *ch, uint64_t cookie)
     return send_qos(ch, ch->prefetch < 0 ? 0 : (uint16_t)ch->prefetch, cookie);
 }
 
-static struct private_consumer *consumer_add_to(struct private_channel *ch,
-                                                const struct private_consume *consume,
-                                                uint64_t cookie)
+static struct private_consumer *
+consumer_add_to(struct private_channel *ch, const struct private_consume *consume, uint64_t cookie)
 {
     size_t len = strlen(consume->tag);
     if (len == 0 || len > CODEC_NAME_MAX || map_get(&ch->consumers, consume->tag, len)) {
