@@ -18,8 +18,6 @@
 #include "common/map.h"
 #include "gateway/private.h"
 
-#include <uv.h>
-
 #define PRIVATE_RETRY_MS 1000
 #define PRIVATE_IDLE_MS 30000
 #define PRIVATE_MAX_TRIES 5 /* of connections or channels that were lost over one subscription */
@@ -173,6 +171,7 @@ struct private_subscription {
     enum private_state state;
     enum private_flow flow;
     uint8_t generation;
+    bool is_no_ack;    /* replies: nobody acknowledges them */
     bool has_stood;    /* host.subscribed was told so */
     bool has_gap;      /* the next delivery says so */
     bool is_declared;  /* the queue may be there because of us */
@@ -221,7 +220,7 @@ bool private_subscription_start(struct private_subscription *sub, struct session
 void private_subscription_go(struct private_subscription *sub);
 void private_subscription_answered(struct private_subscription *sub, enum private_request request);
 void private_subscription_cancelled(struct private_subscription *sub, uint64_t consumer);
-void private_subscription_delivery(struct private_subscription *sub,
+void private_subscription_delivery(struct private_subscription *sub, uint64_t consumer,
                                    const struct broker_delivery *delivery);
 
 /* The channel has gone. `is_connection`: the connection as well. May free it. */

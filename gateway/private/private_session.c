@@ -170,11 +170,10 @@ static void on_delivery(void *owner, uint64_t consumer, const struct broker_deli
     struct private_session *s = owner;
     struct private_subscription *sub = private_subscription_get(s->side, consumer);
     if (!sub) {
-        private_nack(s->channel, delivery->tag, false, true);
-        return;
+        return; /* the session is leaving: the broker puts it back when the channel is closed */
     }
     s->n_inside++;
-    private_subscription_delivery(sub, delivery);
+    private_subscription_delivery(sub, consumer, delivery);
     s->n_inside--;
     private_session_tidy(s);
 }

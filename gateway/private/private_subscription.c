@@ -57,6 +57,7 @@ struct private_subscription *private_subscription_new(struct private_session *s,
     sub->handle = from->handle;
     sub->prefetch = from->prefetch ? from->prefetch : (uint16_t)config->limits.prefetch;
     sub->window = sub->prefetch;
+    sub->is_no_ack = from->is_reply;
     sub->give_up_ms = *p->options.now_ms + (uint64_t)config->broker.grace_ms;
     wheel_timer_init(&sub->timer, on_timer);
     list_init(&sub->by_name);
@@ -127,6 +128,7 @@ int private_subscription_consume(struct private_subscription *sub, enum private_
     struct private_consume consume = {
         .queue = sub->queue->name,
         .tag = tag,
+        .no_ack = sub->is_no_ack,
         .prefetch = prefetch,
         .args = sub->queue->consume_args,
         .n_args = sub->queue->n_consume_args,
@@ -355,27 +357,41 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
 
 /* ---- Deliveries ---- */
 
-void private_subscription_delivery(struct private_subscription *sub,
+/* True when the host took it. False: `sub` may be gone. */
+static bool give(struct private_subscription *sub, const struct broker_delivery *delivery,
+                 bool must_take)
+{
+    struct private_side *p = sub->session->side;
+    bool gap = sub->has_gap;
+    sub->has_gap = false;
+    bool is_taken = p->options.host->delivery(p->options.reactor, sub->session->client,
+                                              sub->handle, delivery, gap, must_take);
+    p->stats.delivered += is_taken;
+    return is_taken || must_take;
+}
+
+void private_subscription_delivery(struct private_subscription *sub, uint64_t consumer,
                                    const struct broker_delivery *delivery)
 {
     struct private_session *s = sub->session;
     struct private_side *p = s->side;
-    uint64_t cookie = private_subscription_cookie(sub, PRIVATE_CONSUME);
-    bool is_stream = private_stream_take(sub, delivery);
+    if (sub->state == PRIVATE_ASKED && !sub->has_stood) {
+        stands(sub); /* the answer is on its way: answers wait for one another, deliveries do not */
+        sub = private_subscription_get(p, consumer);
+    }
+    if (!sub || (sub->state == PRIVATE_ENDING && sub->is_no_ack)) {
+        return;
+    }
+    bool must_take = private_stream_take(sub, delivery) || sub->is_no_ack;
     bool gap = sub->has_gap;
-    if (sub->state != PRIVATE_ENDING && (!s->is_held || is_stream)) {
-        sub->has_gap = false;
-        if (p->options.host->delivery(p->options.reactor, s->client, sub->handle, delivery, gap,
-                                      is_stream) ||
-            is_stream) {
-            p->stats.delivered++;
+    if (sub->state != PRIVATE_ENDING && (!s->is_held || must_take)) {
+        if (give(sub, delivery, must_take)) {
             return;
         }
         s->is_held = true;
-        sub = private_subscription_get(p, cookie);
+        sub = private_subscription_get(p, consumer);
         if (!sub) {
-            private_nack(s->channel, delivery->tag, false, true);
-            return;
+            return; /* as above: the channel is being closed */
         }
         sub->has_gap = gap;
     }
