@@ -107,15 +107,15 @@ void declare_free(struct broker *b)
 
 static int encode(struct buf *frame, uint16_t channel, const struct broker_declare *queue)
 {
-    amqp_table_entry_t entries[ARGUMENTS_MAX];
+    struct argument_room room;
     amqp_queue_declare_t method;
-    if (declare_method(queue, entries, &method) < 0) {
+    if (declare_method(queue, &room, &method) < 0) {
         return -1;
     }
     return codec_put_method(frame, channel, AMQP_QUEUE_DECLARE_METHOD, &method, METHOD_CAP);
 }
 
-int declare_method(const struct broker_declare *queue, amqp_table_entry_t entries[ARGUMENTS_MAX],
+int declare_method(const struct broker_declare *queue, struct argument_room *room,
                    amqp_queue_declare_t *method)
 {
     if (queue->name.len == 0 || queue->name.len > CODEC_NAME_MAX) {
@@ -131,7 +131,7 @@ int declare_method(const struct broker_declare *queue, amqp_table_entry_t entrie
     method->durable = queue->is_durable;
     method->exclusive = queue->is_exclusive;
     method->auto_delete = queue->is_auto_delete;
-    return argument_table(queue->args, queue->n_args, entries, &method->arguments);
+    return argument_table(queue->args, queue->n_args, room, &method->arguments);
 }
 
 int broker_declare_queue(struct broker *b, const struct broker_declare *queue, broker_done_fn done,

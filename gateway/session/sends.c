@@ -71,8 +71,8 @@ static bool prepare(struct session *s, const struct stomp_frame *frame, struct o
         return false;
     }
     bool is_stored = out->destination.route->store;
-    if (properties_from_send(frame, slice_of(s->user), is_stored, &out->properties, &problem) !=
-        0) {
+    if (properties_from_send(s->settings->config, frame, slice_of(s->user), is_stored,
+                             &out->properties, &problem) != 0) {
         error_problem(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", &problem);
         return false;
     }
