@@ -111,9 +111,9 @@ static enum session_verdict host_publish(void *host, const struct session_send *
     struct client *c = host;
     struct reactor *r = c->reactor;
     struct session_send needed = *send;
-    if (send->queue && private_side_has_queue(r->private, c->id,
-                                              (struct slice){send->queue->name,
-                                                             send->queue->name_len})) {
+    if (send->queue &&
+        private_side_has_queue(r->private, c->id,
+                               (struct slice){send->queue->name, send->queue->name_len})) {
         needed.queue = NULL;
     }
     /* While our own live queues do not stand, what is sent would not be heard here: own messages
@@ -228,7 +228,7 @@ static void host_random(void *host, char *text)
     uint8_t bytes[16];
     (void)host;
     id_random(bytes, sizeof bytes);
-    base64_url(bytes, sizeof bytes, text);
+    base64_16(bytes, text);
 }
 
 static void host_read(void *host, bool wanted)

@@ -1,5 +1,5 @@
-/* Shared by client.c (life, deadlines, the transport's side) and client_host.c (what the session asks
- * for, what the live, publish and private sides tell it). */
+/* Shared by client.c (life, deadlines, the transport's side) and client_host.c (what the session
+ * asks for, what the live, publish and private sides tell it). */
 #pragma once
 
 #include "gateway/client.h"
@@ -14,15 +14,15 @@ struct client {
     void *connection; /* NULL when it has ended */
     struct outq outq;
     struct wheel_timer timer; /* the nearest of the session's deadline, the stall and the linger */
-    uint64_t stalled_ms; /* since when nothing went out although something waits; 0: it flows */
-    uint64_t cut_ms;     /* closing: cut at this time; 0: not closing */
-    struct list doomed;  /* in reactor->doomed */
-    struct list waiting; /* in reactor->waiting */
-    struct list dead;    /* in reactor->dead */
-    struct list written; /* in reactor->written */
-    uint64_t told;       /* of outq.private_popped: what the session knows of */
-    uint64_t skew;       /* from a count of private messages to the session's number of the last */
-    uint64_t n_private;  /* given to the out queue */
+    uint64_t stalled_ms;  /* since when nothing went out although something waits; 0: it flows */
+    uint64_t cut_ms;      /* closing: cut at this time; 0: not closing */
+    struct list doomed;   /* in reactor->doomed */
+    struct list waiting;  /* in reactor->waiting */
+    struct list dead;     /* in reactor->dead */
+    struct list written;  /* in reactor->written */
+    uint64_t told;        /* of outq.private_popped: what the session knows of */
+    uint64_t skew;        /* from a count of private messages to the session's number of the last */
+    uint64_t n_private;   /* given to the out queue */
     bool is_private_full; /* the private side was told that there is no room */
     enum close_reason reason;
     enum session_event_type doom; /* what to tell the session when it is closed as doomed */

@@ -68,7 +68,7 @@ struct private_options {
     const struct config *config;
     struct wheel *wheel;
     const uint64_t *now_ms;
-    const char *name; /* of the reactor: "chat-1.0" */
+    const char *name;        /* of the reactor: "chat-1.0" */
     struct publish *publish; /* makes sure of the exchanges that are bound to */
     const struct private_host *host;
     void *reactor;

@@ -92,7 +92,8 @@ static void on_settled(void *reactor, const struct broker_settled *settled)
     client_settled(reactor, settled);
 }
 
-/* What was put back without our asking had been deleted by somebody: what is bound to it as well. */
+/* What was put back without our asking had been deleted by somebody: what is bound to it as well.
+ */
 static void on_restored(void *reactor, const char *kind, const char *name)
 {
     struct reactor *r = reactor;
@@ -102,10 +103,8 @@ static void on_restored(void *reactor, const char *kind, const char *name)
     }
 }
 
-static const struct publish_host publish_host = {.settled = on_settled,
-                                                 .room = on_room,
-                                                 .state = on_publish_state,
-                                                 .restored = on_restored};
+static const struct publish_host publish_host = {
+    .settled = on_settled, .room = on_room, .state = on_publish_state, .restored = on_restored};
 
 /* ---- Figures ---- */
 

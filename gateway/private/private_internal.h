@@ -22,6 +22,10 @@
 #define PRIVATE_IDLE_MS 30000
 #define PRIVATE_MAX_TRIES 5 /* of connections or channels that were lost over one subscription */
 
+struct private_connection;
+struct private_session;
+struct private_subscription;
+
 struct private_side {
     struct private_options options;
     struct private_connection *connections; /* broker.private_connections of them */
@@ -89,7 +93,8 @@ void private_session_open(struct private_session *s);
 /* Closes and frees it if it is leaving and owes nothing any more. */
 void private_session_tidy(struct private_session *s);
 void private_session_free(struct private_session *s);
-int private_session_sync(struct private_session *s, uint64_t token) __attribute__((warn_unused_result));
+int private_session_sync(struct private_session *s, uint64_t token)
+    __attribute__((warn_unused_result));
 
 /* ---- private_queue.c ---- */
 
@@ -171,12 +176,12 @@ struct private_subscription {
     enum private_state state;
     enum private_flow flow;
     uint8_t generation;
-    bool is_no_ack;    /* replies: nobody acknowledges them */
-    bool has_stood;    /* host.subscribed was told so */
-    bool has_gap;      /* the next delivery says so */
-    bool is_declared;  /* the queue may be there because of us */
-    bool owes_delete;  /* ending */
-    bool owes_touch;   /* ending: a consumer that comes and goes makes auto-delete happen */
+    bool is_no_ack;         /* replies: nobody acknowledges them */
+    bool has_stood;         /* host.subscribed was told so */
+    bool has_gap;           /* the next delivery says so */
+    bool is_declared;       /* the queue may be there because of us */
+    bool owes_delete;       /* ending */
+    bool owes_touch;        /* ending: a consumer that comes and goes makes auto-delete happen */
     bool has_exchange;      /* it was made sure of */
     bool has_lost_exchange; /* it was found gone */
     int n_tries;
@@ -194,7 +199,7 @@ struct private_subscription {
     struct private_name *name;
     struct wheel_timer timer; /* waiting: gives up, or tries again; standing: binds again */
     uint64_t give_up_ms;
-    uint64_t retry_ms; /* not asked for before */
+    uint64_t retry_ms;     /* not asked for before */
     struct list node;      /* in session->subscriptions */
     struct list by_name;   /* in name->subscriptions */
     struct list exchanges; /* in side->exchanges */

@@ -143,8 +143,7 @@ void private_pool_leave(struct private_session *s)
     list_remove(&s->node);
     s->connection = NULL;
     if (--c->n_sessions == 0) {
-        wheel_set(c->side->options.wheel, &c->idle,
-                  *c->side->options.now_ms + PRIVATE_IDLE_MS);
+        wheel_set(c->side->options.wheel, &c->idle, *c->side->options.now_ms + PRIVATE_IDLE_MS);
     }
 }
 

@@ -109,8 +109,7 @@ static void wake_others(struct private_name *name, struct private_side *p)
 {
     for (struct list *node = name->subscriptions.next; node != &name->subscriptions;
          node = node->next) {
-        struct private_subscription *sub =
-            LIST_OWNER(node, struct private_subscription, by_name);
+        struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, by_name);
         if (sub->state == PRIVATE_WAITING) {
             name->owner = name->owner || !sub->queue->is_exclusive ? name->owner : sub->session;
             wheel_set(p->options.wheel, &sub->timer, 0);
@@ -135,8 +134,8 @@ void private_name_leave(struct private_subscription *sub)
     bool is_owned = false;
     for (struct list *node = name->subscriptions.next; node != &name->subscriptions;
          node = node->next) {
-        is_owned = is_owned || LIST_OWNER(node, struct private_subscription, by_name)->session ==
-                                   name->owner;
+        is_owned = is_owned ||
+                   LIST_OWNER(node, struct private_subscription, by_name)->session == name->owner;
     }
     if (name->owner && !is_owned) {
         name->owner = NULL;

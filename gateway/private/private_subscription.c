@@ -18,8 +18,8 @@ static void write_tag(struct private_subscription *sub, const struct session_sub
 {
     struct slice id = from->id.ptr ? from->id : from->spelling;
     char *tag = sub->tag;
-    int head = snprintf(tag, TAG_MAX, "stompgate %s %s_", sub->session->name,
-                        from->id.ptr ? "T" : "Q");
+    int head =
+        snprintf(tag, TAG_MAX, "stompgate %s %s_", sub->session->name, from->id.ptr ? "T" : "Q");
     size_t len = head < TAG_MAX - 20 ? (size_t)head : TAG_MAX - 20;
     bool is_changed = false;
     for (size_t i = 0; i < id.len; i++) {
@@ -364,8 +364,8 @@ static bool give(struct private_subscription *sub, const struct broker_delivery 
     struct private_side *p = sub->session->side;
     bool gap = sub->has_gap;
     sub->has_gap = false;
-    bool is_taken = p->options.host->delivery(p->options.reactor, sub->session->client,
-                                              sub->handle, delivery, gap, must_take);
+    bool is_taken = p->options.host->delivery(p->options.reactor, sub->session->client, sub->handle,
+                                              delivery, gap, must_take);
     p->stats.delivered += is_taken;
     return is_taken || must_take;
 }

@@ -96,7 +96,7 @@ static void exchange_done(void *owner, uint64_t cookie, const struct broker_repl
 }
 
 int publish_keep_exchange(struct publish *p, const struct config_route *route, const char *name,
-                         broker_done_fn done, uint64_t cookie)
+                          broker_done_fn done, uint64_t cookie)
 {
     struct broker_exchange e = {
         .name = name,
@@ -110,7 +110,7 @@ int publish_keep_exchange(struct publish *p, const struct config_route *route, c
 }
 
 int publish_bind_storage(struct publish *p, const struct config_route *route, const char *exchange,
-                        broker_done_fn done, uint64_t cookie)
+                         broker_done_fn done, uint64_t cookie)
 {
     struct slice key = route->type == CONFIG_FANOUT ? SLICE_LITERAL("") : SLICE_LITERAL("#");
     return broker_bind(p->broker, p->options.config->store.queue, exchange, key, done, cookie);

@@ -1,5 +1,6 @@
-/* Queues that SENDs go to: declared before the first message, and again after a few seconds. What is
- * remembered is the whole declaration, so that another one gets its own answer from the broker. */
+/* Queues that SENDs go to: declared before the first message, and again after a few seconds. What
+ * is remembered is the whole declaration, so that another one gets its own answer from the broker.
+ */
 #include "gateway/publish/publish_internal.h"
 
 #include "common/buf.h"
@@ -51,8 +52,8 @@ static int add_text(struct buf *key, struct slice text)
 
 static int make_key(struct buf *key, const struct session_queue *queue)
 {
-    uint8_t flags = (uint8_t)(queue->is_durable | queue->is_exclusive << 1 |
-                              queue->is_auto_delete << 2);
+    uint8_t flags =
+        (uint8_t)(queue->is_durable | queue->is_exclusive << 1 | queue->is_auto_delete << 2);
     int failed = buf_append(key, queue->name, queue->name_len) | buf_append(key, "", 1) |
                  buf_append(key, &flags, 1);
     for (size_t i = 0; i < queue->n_args && !failed; i++) {
