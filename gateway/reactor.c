@@ -373,7 +373,7 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     r->metrics.reactor = r->number_text;
     siblings[number] = &r->metrics;
     r->last_client = unix_ms() << 16; /* ids do not come again after a restart */
-    session_settings_init(&r->settings, config);
+    session_settings_init(&r->settings, config, false);
     list_init(&r->dirty);
     list_init(&r->doomed);
     list_init(&r->waiting);
