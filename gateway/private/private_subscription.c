@@ -587,6 +587,17 @@ void private_subscription_end(struct private_subscription *sub, bool deletes_que
     }
 }
 
+static void log_failure(const struct private_subscription *sub, const char *text)
+{
+    int len = (int)sub->queue->name.len;
+    const char *queue = sub->queue->name.ptr;
+    if (sub->has_stood) {
+        log_warn(sub->session->name, "private.lost", "queue=%.*s text=%s", len, queue, text);
+    } else {
+        log_warn(sub->session->name, "private.refused", "queue=%.*s text=%s", len, queue, text);
+    }
+}
+
 void private_subscription_fail(struct private_subscription *sub,
                                const struct session_problem *problem)
 {
@@ -595,9 +606,7 @@ void private_subscription_fail(struct private_subscription *sub,
     uint32_t handle = sub->handle;
     bool has_stood = sub->has_stood;
     bool is_told = !sub->session->is_leaving;
-    log_warn(sub->session->name, has_stood ? "private.lost" : "private.refused",
-             "queue=%.*s text=%s", (int)sub->queue->name.len, sub->queue->name.ptr,
-             problem ? problem->text : "queue deleted");
+    log_failure(sub, problem ? problem->text : "the queue was deleted");
     private_subscription_end(sub, false);
     if (is_told && has_stood) {
         o->host->lost(o->reactor, client, handle, problem);
