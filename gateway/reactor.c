@@ -250,6 +250,7 @@ static void on_prepare(uv_prepare_t *handle)
         client_flush(q);
     }
     transport_turn(r->transport);
+    tcp_turn(r->tcp);
     client_reap(r);
 }
 
@@ -302,7 +303,8 @@ static int open_parts(struct reactor *r, struct metrics **siblings, int n_siblin
     r->live = live_new(&live);
     r->publish = publish_new(&publish);
     r->transport = transport_new(r, siblings, n_siblings);
-    return r->live && r->publish && r->transport ? 0 : -1;
+    r->tcp = tcp_new(r);
+    return r->live && r->publish && r->transport && r->tcp ? 0 : -1;
 }
 
 struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings,
@@ -320,6 +322,8 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     siblings[number] = &r->metrics;
     r->last_client = unix_ms() << 16; /* ids do not come again after a restart */
     session_settings_init(&r->settings, config);
+    session_settings_init(&r->tcp_settings, config);
+    r->tcp_settings.error_close = config->tcp.error_close;
     list_init(&r->dirty);
     list_init(&r->doomed);
     list_init(&r->waiting);
@@ -338,10 +342,14 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     return r;
 }
 
-int reactor_listen(struct reactor *r, int *port)
+int reactor_listen(struct reactor *r, int *port, int *tcp_port)
 {
-    r->listener = listener_new(r, port);
-    return r->listener ? 0 : -1;
+    const struct config *c = r->config;
+    r->listener = listener_new(r);
+    if (!r->listener || listener_open(r->listener, c->gateway.bind, port, transport_adopt) != 0) {
+        return -1;
+    }
+    return c->tcp.enabled ? listener_open(r->listener, c->tcp.bind, tcp_port, tcp_adopt) : 0;
 }
 
 void reactor_run(struct reactor *r)
@@ -370,6 +378,7 @@ void reactor_free(struct reactor *r)
     history_free(r->history);
     listener_free(r->listener);
     transport_free(r->transport);
+    tcp_free(r->tcp);
     map_fini(&r->clients);
     uv_loop_close(&r->uv->loop);
     free(r->uv);
