@@ -104,7 +104,7 @@ class WebSocketPeer extends Peer {
     }
 
     pong() {
-        this.socket.pong();
+        this.socket.pong('alive');
     }
 
     end() {
@@ -125,26 +125,19 @@ class TcpPeer extends Peer {
         return peer;
     }
 
-    // A LF directly behind a NUL belongs to the frame, as RabbitMQ writes it.
+    // Behind the NUL of each frame stands one LF, as RabbitMQ writes it. Any other is a beat.
     #receive(bytes) {
         this.rest += bytes;
-        while (this.rest.length > 0) {
-            if (this.rest[0] === '\n') {
-                this.rest = this.rest.slice(1);
-                if (this.isBehindFrame) {
-                    this.isBehindFrame = false;
-                } else {
-                    this.take('\n');
-                }
-                continue;
-            }
-            const end = this.#endOfFrame();
-            if (end < 0) {
+        while (this.rest.length > 0 && !this.fault) {
+            const end = this.rest[0] === '\n' ? 0 : this.#endOfFrame();
+            if (end < 0 || (end > 0 && end + 1 === this.rest.length)) {
                 return;
             }
-            this.take(this.rest.slice(0, end));
-            this.rest = this.rest.slice(end + 1);
-            this.isBehindFrame = true;
+            if (end > 0 && this.rest[end + 1] !== '\n') {
+                this.fault = new Error(`no LF behind a frame: ${JSON.stringify(this.rest.slice(0, end + 10))}`);
+            }
+            this.take(end > 0 ? this.rest.slice(0, end) : '\n');
+            this.rest = this.rest.slice(end > 0 ? end + 2 : 1);
         }
     }
 
