@@ -321,9 +321,8 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     r->metrics.reactor = r->number_text;
     siblings[number] = &r->metrics;
     r->last_client = unix_ms() << 16; /* ids do not come again after a restart */
-    session_settings_init(&r->settings, config);
-    session_settings_init(&r->tcp_settings, config);
-    r->tcp_settings.error_close = config->tcp.error_close;
+    session_settings_init(&r->settings, config, false);
+    session_settings_init(&r->tcp_settings, config, true);
     list_init(&r->dirty);
     list_init(&r->doomed);
     list_init(&r->waiting);
