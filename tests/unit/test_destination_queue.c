@@ -169,7 +169,7 @@ static const struct {
     {"/topic/", INVALID, "'/' is not a valid topic destination\n"},
     {"/jobs/a/b", INVALID, "'/a/b' is not a valid jobs destination\n"},
     {"/jobs/new", INVALID, "'/new' is not a valid jobs destination\n"},
-    {"", DESTINATION_MISSING, "Destination cannot be blank\n"},
+    {"", DESTINATION_MISSING, "Destination cannot be blank"},
     {"/", UNKNOWN, UNKNOWN_BODY("/")},
     {"//", UNKNOWN, UNKNOWN_BODY("//")},
     {"/amq", UNKNOWN, UNKNOWN_BODY("/amq")},
