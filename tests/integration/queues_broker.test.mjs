@@ -25,18 +25,6 @@ function fresh(prefix = 'q') {
 
 const deleteQueue = (name) => h.management.delete(`/queues/${h.vhostPath}/${name}`);
 
-async function ownQueue(key) {
-    const all = await waitFor(
-        async () => {
-            const found = await h.management.get(`/bindings/${h.vhostPath}`);
-            const mine = found.filter((b) => b.routing_key === key && b.destination.startsWith('stomp-subscription-'));
-            return mine.length > 0 && mine;
-        },
-        { what: `the binding ${key}` },
-    );
-    return all[0];
-}
-
 // Sends until one arrives; gives that. What was sent before the binding stood again is lost, and the first one that comes says so.
 async function firstAgain(wire, destination) {
     let n = 0;
@@ -91,19 +79,21 @@ describe('an administrator deletes', () => {
 
     test('the queue of a subscription to a topic: restored with its binding', async () => {
         const key = unique('own.');
+        const name = fresh('own');
         const wire = await client(gw);
-        await subscribe(wire, `/topic/${key}`, { ack: 'client' });
-        await deleteQueue((await ownQueue(key)).destination);
+        await subscribe(wire, `/topic/${key}`, { 'x-queue-name': name });
+        await deleteQueue(name);
         const next = await firstAgain(wire, `/topic/${key}`);
         assert.equal(next.headers.gap, 'true');
     });
 
-    test('a binding: back within the sweep', async () => {
+    test('a binding: back within the sweep, or at once where the broker tells of it', async () => {
         const key = unique('bound.');
+        const name = fresh('bound');
         const wire = await client(gw);
-        await subscribe(wire, `/topic/${key}`, { ack: 'client' });
-        const { destination, properties_key: properties } = await ownQueue(key);
-        await h.management.delete(`/bindings/${h.vhostPath}/e/amq.topic/q/${destination}/${properties}`);
+        await subscribe(wire, `/topic/${key}`, { 'x-queue-name': name });
+        const [binding] = await h.management.get(`/bindings/${h.vhostPath}/e/amq.topic/q/${name}`);
+        await h.management.delete(`/bindings/${h.vhostPath}/e/amq.topic/q/${name}/${binding.properties_key}`);
         await firstAgain(wire, `/topic/${key}`);
     });
 
@@ -166,11 +156,12 @@ describe('an administrator deletes', () => {
         const total = 400;
         const first = new Map();
         let cuts = 0;
+        let failed;
         const sending = (async () => {
             for (let i = 0; i < total; i++) {
                 await send(ann, `/queue/${name}`, `${i}`);
             }
-        })();
+        })().catch((error) => (failed = error));
         while (first.size < total) {
             const got = await message(wire);
             if (!first.has(got.body)) {
@@ -183,6 +174,7 @@ describe('an administrator deletes', () => {
             }
         }
         await sending;
+        assert.equal(failed, undefined);
         assert.deepEqual([...first.keys()], Array.from({ length: total }, (_, i) => `${i}`), 'first seen in order');
     });
 });
