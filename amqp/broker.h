@@ -58,7 +58,9 @@ struct broker_options {
     bool is_publisher; /* opens the channels fixed and dynamic */
     size_t unconfirmed_bytes; /* publisher: bound of what is kept until confirmed */
     bool watches;             /* listens to amq.rabbitmq.event where the broker has it */
-    bool is_private; /* opens no channel of its own: for private channels alone (amqp/private.h) */
+    /* For private channels alone (amqp/private.h): it opens no channel of its own, and of this face
+     * only the functions of its life and broker_stats() may be called. Not with is_publisher. */
+    bool is_private;
 };
 
 struct broker_settled;
@@ -234,8 +236,11 @@ struct broker_declare {
 };
 
 /* Declares a queue once, on the scratch channel; it is not kept. An error (404, 405, 406, 403)
- * costs nobody else anything; reply has the broker's words. `done` runs from the loop. Borrows
- * until it returns. -1: out of memory, or a name over 255 bytes. */
+ * costs nobody else anything; reply has the broker's words. While there is no connection it waits;
+ * it is sent again when the connection was lost before the answer came. Declares are sent in the
+ * order of the calls. An exclusive one belongs to this connection: only it can consume from it.
+ * `done` runs once, from the loop. Borrows until it returns. -1: out of memory or stopped, a name
+ * that is empty or over 255 bytes, more than 32 arguments or over 3 KiB of them. */
 int broker_declare_queue(struct broker *b, const struct broker_declare *queue, broker_done_fn done,
                          uint64_t cookie) __attribute__((warn_unused_result));
 

@@ -61,6 +61,7 @@
 /* Of queue, binding and consumer each; more is refused, so that every method fits into one frame.
  */
 #define QUEUE_MAX_ARGUMENTS 32
+#define QUEUE_MAX_ITEMS 64            /* of a list */
 #define QUEUE_MAX_ARGUMENT_BYTES 3000 /* names, texts, and 10 for each */
 
 /* Borrows its slices from the frame; the pointers point at `room`, so it is not copied by

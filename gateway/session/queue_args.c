@@ -5,7 +5,9 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define ARGUMENT_FIXED 10 /* what a table of AMQP writes around a name and its value, at the most */
+#define ARGUMENT_FIXED                                                                             \
+    10 /* what a table of AMQP writes around a name and its value, at the most                     \
+        */
 #define BIND_PREFIX "x-bind-"
 #define BIND_INTEGER "x-bind-integer-"
 #define BIND_BOOLEAN "x-bind-boolean-"
@@ -171,6 +173,15 @@ static void read_look(struct slice text, struct broker_argument *arg)
     }
 }
 
+static size_t count_items(struct slice text)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < text.len; i++) {
+        n += text.ptr[i] == ',';
+    }
+    return n;
+}
+
 /* Fills type, text and number. -1 with *must when the value is not of that kind. */
 static int read_value(enum kind kind, struct slice text, struct broker_argument *arg,
                       const char **must)
@@ -190,10 +201,14 @@ static int read_value(enum kind kind, struct slice text, struct broker_argument 
         arg->number = value;
         return 0;
     case TEXT:
-    case TEXTS:
-        arg->type = kind == TEXT ? BROKER_TEXT : BROKER_TEXTS;
+        arg->type = BROKER_TEXT;
         arg->text = text;
         return 0;
+    case TEXTS:
+        arg->type = BROKER_TEXTS;
+        arg->text = text;
+        *must = "have at most 64 texts between its commas";
+        return count_items(text) <= QUEUE_MAX_ITEMS ? 0 : -1;
     case OFFSET:
         *must = "be first, last, next, offset=N, timestamp=SECONDS or an interval like 7D";
         return read_offset(trim(text), arg);
@@ -230,8 +245,8 @@ static enum kind kind_of(struct slice header, struct slice *name)
     }
     for (size_t i = 0; i < sizeof(binds) / sizeof(binds[0]); i++) {
         if (slice_starts_with(header, binds[i].prefix)) {
-            *name = (struct slice){header.ptr + binds[i].prefix.len,
-                                   header.len - binds[i].prefix.len};
+            *name =
+                (struct slice){header.ptr + binds[i].prefix.len, header.len - binds[i].prefix.len};
             return binds[i].kind;
         }
     }
@@ -248,14 +263,11 @@ static bool has(const struct broker_argument *args, size_t n, struct slice name)
     return false;
 }
 
-/* What it takes in a table; each text of a list is an entry of its own. */
+/* What it takes in a table; so does each text of a list. */
 static size_t bytes_of(const struct broker_argument *arg)
 {
-    size_t bytes = ARGUMENT_FIXED + arg->name.len + arg->text.len;
-    for (size_t i = 0; arg->type == BROKER_TEXTS && i < arg->text.len; i++) {
-        bytes += arg->text.ptr[i] == ',' ? ARGUMENT_FIXED : 0;
-    }
-    return bytes;
+    return ARGUMENT_FIXED + arg->name.len + arg->text.len +
+           (arg->type == BROKER_TEXTS ? count_items(arg->text) * ARGUMENT_FIXED : 0);
 }
 
 /* One header, into args[*n]. "Repeated Header Entries": the first counts. */

@@ -1,7 +1,16 @@
-/* What queue.c and queue_args.c share: the arguments among a frame's headers. */
+/* What queue.c, queue_shape.c (a declared queue) and queue_args.c (arguments) share. */
 #pragma once
 
 #include "gateway/session/queue.h"
+
+/* What a frame is asked: where it came from, and what its sender may. */
+struct queue_asked {
+    const struct config *config;
+    const struct stomp_frame *frame;
+    const struct destination *d;
+    bool may_shape;
+    bool is_send;
+};
 
 enum queue_role {
     QUEUE_NO_ARGUMENT,
@@ -27,3 +36,12 @@ int queue_read_boolean(struct slice text, bool *value) __attribute__((warn_unuse
 
 /* The queue's argument of that name, ptr NULL when it has none. */
 struct slice queue_text_arg(const struct session_queue *queue, const char *name);
+
+/* `durable`, on SUBSCRIBE else `persistent`: *name is the one that is there, or would be. */
+struct slice queue_durable_header(const struct stomp_frame *frame, bool is_send, const char **name);
+
+void queue_set_name(struct session_queue *queue, struct slice name);
+
+/* Fills name, flags and arguments of a queue that is declared. */
+int queue_shape(const struct queue_asked *a, const char *random, struct session_queue *queue,
+                struct session_problem *problem) __attribute__((warn_unused_result));

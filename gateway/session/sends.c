@@ -115,7 +115,7 @@ static enum readiness prepare(const struct session *s, const struct stomp_frame 
     if (readiness != SEND_READY) {
         return readiness;
     }
-    if (properties_from_send(frame, slice_of(s->user), d->route->store, &out->properties,
+    if (properties_from_send(config, frame, slice_of(s->user), d->route->store, &out->properties,
                              problem) != 0) {
         return SEND_REFUSED;
     }
