@@ -4,9 +4,9 @@
 /* What a message-id may turn out to be. */
 enum finding {
     ACK_FOUND,
-    ACK_STALE,       /* it went with its channel: it will be delivered again, nothing is to be done */
-    ACK_MALFORMED,   /* none of ours: of a shared subscription, say */
-    ACK_FOREIGN,     /* another session's, or another subscription's */
+    ACK_STALE,     /* it went with its channel: it will be delivered again, nothing is to be done */
+    ACK_MALFORMED, /* none of ours: of a shared subscription, say */
+    ACK_FOREIGN,   /* another session's, or another subscription's */
     ACK_NOT_WAITING /* acknowledged already, or never delivered */
 };
 
@@ -135,8 +135,8 @@ static struct unacked *resolve(struct session *s, const struct stomp_frame *fram
     if (finding == ACK_FOUND) {
         return u;
     }
-    *is_for_nothing = finding == ACK_STALE ||
-                      s->settings->config->stomp.unknown_ack == CONFIG_UNKNOWN_IGNORE;
+    *is_for_nothing =
+        finding == ACK_STALE || s->settings->config->stomp.unknown_ack == CONFIG_UNKNOWN_IGNORE;
     if (!*is_for_nothing) {
         refuse(s, frame, finding, number);
     }

@@ -1,5 +1,5 @@
-/* Frames whose answer waits for the broker: ACK and NACK until it has handled them, UNSUBSCRIBE until
- * the consumer is cancelled. The host is asked once for all that a step brought. */
+/* Frames whose answer waits for the broker: ACK and NACK until it has handled them, UNSUBSCRIBE
+ * until the consumer is cancelled. The host is asked once for all that a step brought. */
 #include "gateway/session/session_internal.h"
 
 #include <stdlib.h>

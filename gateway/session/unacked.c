@@ -3,8 +3,8 @@
  * Two lists in order of arrival, which is the order of the tags on the channel: `acks` waits for
  * the client, `autos` for the socket. Whoever stands first in its list, with an older tag than the
  * other list's first, has nothing unsettled before it: such a run is told to the broker in one word
- * (basic.ack, "multiple"), everything else one by one. The entries of one subscription are a ring of
- * their own, for acks that are cumulative: no ack looks at what it does not settle. */
+ * (basic.ack, "multiple"), everything else one by one. The entries of one subscription are a ring
+ * of their own, for acks that are cumulative: no ack looks at what it does not settle. */
 #include "gateway/session/session_internal.h"
 
 #include <stdlib.h>
