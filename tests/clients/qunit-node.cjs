@@ -7,8 +7,16 @@ const vm = require('node:vm');
 const config = JSON.parse(process.argv[2]);
 const QUnit = require(path.join(config.qunit, 'qunit.js'));
 
+// A browser's WebSocket throws nothing when nobody listens for its errors.
+class Ws extends require('ws') {
+    constructor(...args) {
+        super(...args);
+        this.on('error', () => {});
+    }
+}
+
 // Without one the client takes the package `websocket`, as it does in every Node of its time.
-globalThis.WebSocket = config.how === 'ws' ? require('ws') : undefined;
+globalThis.WebSocket = config.how === 'ws' ? Ws : undefined;
 globalThis.QUnit = QUnit;
 globalThis.TEST = { ...config, debug() {} };
 globalThis.Stomp = require(config.folder);

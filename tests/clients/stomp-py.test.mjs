@@ -50,9 +50,9 @@ async function run(url) {
 const vhost = () => encodeURIComponent(h.vhost);
 
 const targets = [
-    ['over TCP', 195, () => `tcp://guest:guest@127.0.0.1:${gw.tcpPort}/${vhost()}`],
-    ['over WebSocket', 187, () => `ws://guest:guest@127.0.0.1:${gw.port}/ws?vhost=${vhost()}`],
-    ["to RabbitMQ's own plugin, over TCP", 195, () => `tcp://guest:guest@${process.env.STOMPGATE_PEER_STOMP}/${vhost()}`],
+    ['over TCP', 192, () => `tcp://guest:guest@127.0.0.1:${gw.tcpPort}/${vhost()}`],
+    ['over WebSocket', 184, () => `ws://guest:guest@127.0.0.1:${gw.port}/ws?vhost=${vhost()}`],
+    ["to RabbitMQ's own plugin, over TCP", 192, () => `tcp://guest:guest@${process.env.STOMPGATE_PEER_STOMP}/${vhost()}`],
 ];
 
 describe('stomp.py', { concurrency: true }, () => {
