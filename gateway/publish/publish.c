@@ -168,6 +168,7 @@ struct publish *publish_new(const struct publish_options *options)
         return NULL;
     }
     broker_on_missing_exchange(p->broker, publish_exchange_missing);
+    broker_on_missing_queue(p->broker, publish_queue_missing);
     return p;
 }
 
