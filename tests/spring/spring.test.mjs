@@ -21,7 +21,7 @@ const reports = path.join(root, 'build/spring/surefire-reports');
 const config = {
     gateway: { anonymous: false },
     user: [{ login: 'guest', password: 'guest' }],
-    heartbeat: { send_ms: 300, receive_ms: 300 },
+    heartbeat: { send_ms: 1000, receive_ms: 1000 },
     tcp: { enabled: true, port: 0 },
     route: [{ prefix: '/queue/', send: ['*'], subscribe: ['*'] }],
 };
