@@ -381,3 +381,10 @@ void broker_on_missing_exchange(struct broker *b,
  * at the very moment may what was already on its way come before what came back.) While they wait
  * they count in unconfirmed_bytes. NULL means always false. Set before broker_start(). */
 void broker_on_missing_queue(struct broker *b, bool (*missing)(void *owner, struct slice queue));
+
+/* With options.watches, where the broker has amq.rabbitmq.event: an exchange of this virtual host
+ * was deleted by anybody, or (queue.ptr not NULL) a binding of a queue to it. For what others than
+ * this object keep; called from the loop, in the order of the events. Borrowed. Set before
+ * broker_start(). */
+void broker_on_deleted(struct broker *b, void (*deleted)(void *owner, struct slice exchange,
+                                                         struct slice queue, struct slice key));

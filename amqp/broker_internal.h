@@ -583,6 +583,7 @@ struct watch {
         own_unbinds; /* text of a binding → how often its deletion will be told for our own doing */
     char events_queue[128];
     char overflow_queue[128];
+    void (*deleted)(void *owner, struct slice exchange, struct slice queue, struct slice key);
 };
 
 void watch_begin(struct broker *b);

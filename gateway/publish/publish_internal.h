@@ -56,6 +56,7 @@ void publish_exchanges_free(struct publish *p);
 enum session_verdict publish_queue_check(struct publish *p, const struct session_queue *queue,
                                          struct session_problem *problem);
 
-/* A publish came back: its queue is declared again, as it was last, where a SEND had declared it. */
+/* A publish came back: its queue is declared again, as it was last, where a SEND had declared it.
+ */
 bool publish_queue_missing(void *owner, struct slice name);
 void publish_queues_free(struct publish *p);

@@ -272,8 +272,9 @@ describe('queues as they stand at the broker', () => {
         assert.match(info.consumer_tag, new RegExp(`^stompgate ${gw.config.gateway.name}\\.0-[0-9a-f]+ T_my id$`));
         assert.equal(info.prefetch_count, 7);
         assert.equal(info.ack_required, true);
-        const where = `/connections/${encodeURIComponent(info.channel_details.connection_name)}`;
-        const connection = await waitFor(() => h.management.get(where), { what: 'the connection in the API' });
+        const where = info.channel_details.connection_name;
+        const find = async () => (await h.management.get('/connections')).find((c) => c.name === where && c.client_properties);
+        const connection = await waitFor(find, { what: 'the connection in the API' });
         assert.equal(connection.client_properties.connection_name, `stompgate ${gw.config.gateway.name}.0 private 0`);
     });
 });
