@@ -211,9 +211,11 @@ static void on_prepare(uv_prepare_t *prepare)
     struct broker *b = prepare->data;
     uv_idle_stop(&b->idle);
     conn_check(b);
+    private_reap(b);
     if (broker_is_connected(b)) {
         topology_pump(b);
         probe_pump(b);
+        declare_pump(b);
         publisher_pump(b);
     }
     publisher_check_room(b);
@@ -313,7 +315,7 @@ static void init_lists(struct broker *b)
         channel_init(&b->channels[i], (uint16_t)i);
     }
     for (unsigned i = CH_TOPOLOGY; i <= CH_CONSUME; i++) {
-        b->channels[i].is_wanted = true;
+        b->channels[i].is_wanted = !b->options.is_private;
     }
     b->channels[CH_FIXED].is_wanted = b->options.is_publisher;
     b->channels[CH_DYNAMIC].is_wanted = b->options.is_publisher;
@@ -333,6 +335,8 @@ struct broker *broker_new(struct uv_loop_s *loop, const struct broker_options *o
     init_amqp_pool(&b->conn.pool, 4096);
     publisher_init(b);
     probe_init(b);
+    private_init(b);
+    declare_init(b);
     int failed = copy_options(b, options);
     init_lists(b);
     b->conn.in = malloc(CONN_IN_BYTES);
@@ -410,6 +414,8 @@ static void stop_now(struct broker *b)
     }
     publisher_stop(b);
     probe_stop(b, &gone);
+    declare_stop(b, &gone);
+    private_stop(b, gone.text);
     topology_stop(b, &gone);
     broker_run_deferred(b);
     if (b->conn.phase == CONN_OPEN) {
@@ -445,10 +451,12 @@ void broker_free(struct broker *b)
         return;
     }
     assert(b->n_open == 0);
+    private_free(b);
     publisher_free(b);
     consumer_free(b);
     topology_free(b);
     probe_free(b);
+    declare_free(b);
     watch_free(b);
     for (struct list *n = b->deferred.next; n != &b->deferred;) {
         struct deferred *d = LIST_OWNER(n, struct deferred, node);

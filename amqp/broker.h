@@ -58,7 +58,9 @@ struct broker_options {
     bool is_publisher; /* opens the channels fixed and dynamic */
     size_t unconfirmed_bytes; /* publisher: bound of what is kept until confirmed */
     bool watches;             /* listens to amq.rabbitmq.event where the broker has it */
-    bool is_private; /* opens no channel of its own: for private channels alone (amqp/private.h) */
+    /* For private channels alone (amqp/private.h): it opens no channel of its own, and of this face
+     * only the functions of its life and broker_stats() may be called. Not with is_publisher. */
+    bool is_private;
 };
 
 struct broker_settled;
@@ -206,14 +208,20 @@ int broker_probe_exchange(struct broker *b, const char *exchange, broker_done_fn
 int broker_probe_queue(struct broker *b, const char *queue, broker_done_fn done, uint64_t cookie)
     __attribute__((warn_unused_result));
 
-enum broker_argument_type { BROKER_TEXT, BROKER_INTEGER, BROKER_BOOLEAN };
+enum broker_argument_type {
+    BROKER_TEXT,      /* long string */
+    BROKER_INTEGER,   /* signed, 64 bits */
+    BROKER_BOOLEAN,   /* number 0 or 1 */
+    BROKER_TIMESTAMP, /* number: seconds since 1970 */
+    BROKER_TEXTS      /* text, cut at its commas: an array of long strings */
+};
 
-/* One entry of a table of arguments. Sent as long string, signed 64-bit integer, or boolean. */
+/* One entry of a table of arguments. */
 struct broker_argument {
     enum broker_argument_type type;
     struct slice name; /* 1 to 255 bytes */
     struct slice text;
-    int64_t number; /* of a boolean 0 or 1 */
+    int64_t number;
 };
 
 /* queue.declare. A passive one asks only whether it exists; nothing but the name is sent then. */
@@ -228,8 +236,11 @@ struct broker_declare {
 };
 
 /* Declares a queue once, on the scratch channel; it is not kept. An error (404, 405, 406, 403)
- * costs nobody else anything; reply has the broker's words. `done` runs from the loop. Borrows
- * until it returns. -1: out of memory, or a name over 255 bytes. */
+ * costs nobody else anything; reply has the broker's words. While there is no connection it waits;
+ * it is sent again when the connection was lost before the answer came. Declares are sent in the
+ * order of the calls. An exclusive one belongs to this connection: only it can consume from it.
+ * `done` runs once, from the loop. Borrows until it returns. -1: out of memory or stopped, a name
+ * that is empty or over 255 bytes, more than 32 arguments or over 3 KiB of them. */
 int broker_declare_queue(struct broker *b, const struct broker_declare *queue, broker_done_fn done,
                          uint64_t cookie) __attribute__((warn_unused_result));
 

@@ -2,13 +2,17 @@
  *
  *     link.c      a TCP socket: resolve, connect, read, write
  *     conn.c      the life of the AMQP connection on it: handshake, frames, heart-beats, back-off
- *     channel.c   requests and their answers per channel, channel errors, content (method, header,
- * body) put together topology.c  what is kept: declared, bound, removed, one step at a time towards
- * what is wanted restore.c   what happens to it when it vanishes: reconnect, administrators, the
- * sweep probe.c     passive questions, remembered consumer.c  kept consumers, deliveries, acks
+ *     channel.c   requests and answers per channel, channel errors, content put together
+ *     argument.c  tables of arguments
+ *     topology.c  what is kept: declared, bound, removed, one step at a time towards what is wanted
+ *     restore.c   what happens to it when it vanishes: reconnect, administrators, the sweep
+ *     probe.c     passive questions, remembered
+ *     declare.c   queues that are declared once
+ *     consumer.c  kept consumers, deliveries, acks
  *     publisher.c publishes kept until confirmed; what is done when one of them closes the channel
- *     watch.c     the broker's own events, and overflow reports
- *     broker.c    life, the deferred callbacks, the turn of the loop
+ *     private.c, private_ask.c, private_answer.c  private channels: life, what is asked, what is
+ * said watch.c     the broker's own events, and overflow reports broker.c    life, the deferred
+ * callbacks, the turn of the loop
  *
  * Callbacks to the owner other than delivery and settled are deferred (broker_defer_*): they run
  * after the frame that caused them was handled, so that no function here finds its objects freed
@@ -95,6 +99,9 @@ struct channel {
 bool channel_send(struct broker *b, unsigned number, amqp_method_number_t id, void *method);
 void channel_request(struct broker *b, unsigned number, struct request *r, amqp_method_number_t id,
                      void *method, amqp_method_number_t expects, answer_fn answer);
+/* The same for a method that the caller has written to the output. */
+void channel_await(struct channel *ch, struct request *r, amqp_method_number_t id,
+                   amqp_method_number_t expects, answer_fn answer);
 /* It was answered otherwise, or nobody wants its answer. */
 void channel_forget(struct channel *ch, struct request *r);
 void channel_init(struct channel *ch, uint16_t number);
@@ -141,6 +148,7 @@ struct conn {
     bool was_refused; /* by the broker's own word: already logged */
     char why[320];
     size_t frame_max;
+    unsigned channel_max; /* the highest number of a channel */
     unsigned heartbeat_ms;
     uint64_t last_in_ms;
     uint64_t last_out_ms;
@@ -408,6 +416,38 @@ int probe_exchange_inside(struct broker *b, const char *exchange,
                           void (*inside)(struct broker *, uint64_t, const struct broker_reply *),
                           uint64_t cookie);
 
+/* ---- Tables of arguments (argument.c) ---- */
+
+#define ARGUMENTS_MAX 32
+#define ARGUMENTS_ITEMS_MAX 64 /* of all lists together */
+#define ARGUMENTS_BYTES_MAX                                                                        \
+    3072 /* encoded; with the names of its method it fits into any frame                           \
+          */
+
+/* What a table of arguments is made of, while its method is encoded. */
+struct argument_room {
+    amqp_table_entry_t entries[ARGUMENTS_MAX];
+    amqp_field_value_t items[ARGUMENTS_ITEMS_MAX];
+    size_t n_items;
+};
+
+/* Fills *room (which borrows from `args`) and *table (which borrows `room`). -1 when there are too
+ * many, when they are too long together, or when a name has no or over 255 bytes: rabbitmq-c would
+ * write the length of such a name wrongly. */
+int argument_table(const struct broker_argument *args, size_t n, struct argument_room *room,
+                   amqp_table_t *table) __attribute__((warn_unused_result));
+
+/* ---- Declares (declare.c) ---- */
+
+void declare_init(struct broker *b);
+void declare_free(struct broker *b);
+void declare_pump(struct broker *b);
+void declare_reset(struct broker *b);
+void declare_stop(struct broker *b, const struct broker_reply *reply);
+/* Fills *method, which borrows from `queue` and `room`. -1 when it cannot be encoded. */
+int declare_method(const struct broker_declare *queue, struct argument_room *room,
+                   amqp_queue_declare_t *method) __attribute__((warn_unused_result));
+
 /* ---- Consumers (consumer.c) ---- */
 
 enum consumer_state {
@@ -486,6 +526,45 @@ void publisher_on_close(struct broker *b, unsigned number, uint16_t code, const 
 /* Something stands or was refused: publishes that waited for an exchange may go on. */
 void publisher_check_waiting(struct broker *b);
 
+/* ---- Private channels (private.c, private_ask.c, private_answer.c) ---- */
+
+struct private_channel;
+
+/* Of one channel number. */
+struct private_slot {
+    struct private_channel *ch; /* NULL: none */
+    bool is_closing;            /* channel.close was sent; free when it is answered */
+    uint16_t next_free;         /* of a number that is free; 0: the last of these */
+};
+
+struct privates {
+    struct private_slot *slots; /* of the numbers from CH_N on */
+    size_t n_slots;             /* that were used on this connection */
+    size_t cap;
+    size_t n_used; /* open and closing */
+    uint16_t first_free;
+    struct list open;
+    struct list lost; /* with their connection; their owners are about to hear of it */
+    struct list dead; /* to be freed */
+};
+
+void private_init(struct broker *b);
+void private_free(struct broker *b);
+/* The connection is gone: all are lost. Calls nobody; private_tell_lost() does. */
+void private_reset(struct broker *b);
+void private_tell_lost(struct broker *b, const char *why);
+void private_stop(struct broker *b, const char *why);
+/* Frees the dead. Never while a callback of one runs. */
+void private_reap(struct broker *b);
+void private_on_frame(struct broker *b, const struct codec_frame *frame);
+/* False: not handled here. */
+bool private_on_method(struct broker *b, struct channel *ch, amqp_method_number_t id,
+                       const void *method);
+void private_on_delivery(struct broker *b, struct channel *ch, struct slice body);
+/* connection.close, over this method: closes the channel that did it, where there is only one that
+ * can have. */
+bool private_blame(struct broker *b, uint16_t code, const char *text, amqp_method_number_t method);
+
 /* ---- Watch (watch.c) ---- */
 
 struct watch {
@@ -542,12 +621,15 @@ struct broker {
     size_t n_kept;
     size_t sweep_due; /* things times milliseconds */
     struct map probes;
-    struct list probe_asks; /* not sent yet */
-    struct list probe_list; /* asked or remembered */
+    struct list probe_asks;   /* not sent yet */
+    struct list probe_list;   /* asked or remembered */
+    struct list declare_asks; /* not sent yet */
+    struct list declare_sent;
     struct list consumers;
     struct map consumer_tags;
     size_t n_leaving;
     struct publisher publisher;
+    struct privates privates;
     struct watch watch;
     struct codec_room room;
 };

@@ -8,6 +8,7 @@
 #define METHOD_CAP 4096  /* no method of ours is longer: names are checked, tables are small */
 #define ODD_CLOSES_MAX 5 /* in a row, before the whole connection is given up */
 #define HEADER_BYTES_MAX CODEC_FRAME_MAX
+#define HEADER_KEPT_BYTES 4096 /* of the buffer for the next message */
 
 void channel_init(struct channel *ch, uint16_t number)
 {
@@ -37,15 +38,20 @@ bool channel_send(struct broker *b, unsigned number, amqp_method_number_t id, vo
     return true;
 }
 
-void channel_request(struct broker *b, unsigned number, struct request *r, amqp_method_number_t id,
-                     void *method, amqp_method_number_t expects, answer_fn answer)
+void channel_await(struct channel *ch, struct request *r, amqp_method_number_t id,
+                   amqp_method_number_t expects, answer_fn answer)
 {
-    struct channel *ch = &b->channels[number];
     r->method = id;
     r->expects = expects;
     r->answer = answer;
     list_push(&ch->requests, &r->node);
     ch->n_requests++;
+}
+
+void channel_request(struct broker *b, unsigned number, struct request *r, amqp_method_number_t id,
+                     void *method, amqp_method_number_t expects, answer_fn answer)
+{
+    channel_await(&b->channels[number], r, id, expects, answer);
     channel_send(b, number, id, method);
 }
 
@@ -72,6 +78,9 @@ static void content_reset(struct content *c)
     buf_consume(&c->header, c->header.len);
     buf_consume(&c->body, c->body.len);
     buf_trim(&c->body);
+    if (c->header.cap > HEADER_KEPT_BYTES) {
+        buf_trim(&c->header); /* there may be thousands of channels */
+    }
 }
 
 void channel_reset(struct channel *ch)
@@ -81,6 +90,11 @@ void channel_reset(struct channel *ch)
     while (shift(ch)) {
     }
     content_reset(&ch->content);
+}
+
+static bool is_private(const struct channel *ch)
+{
+    return ch->number >= CH_N;
 }
 
 /* ---- Opening, and what the broker's errors do ---- */
@@ -205,6 +219,7 @@ void channel_blame(struct broker *b, uint16_t code, const char *text, amqp_metho
             return;
         }
     }
+    private_blame(b, code, text, method);
 }
 
 /* ---- Content ---- */
@@ -248,6 +263,8 @@ static void content_done(struct broker *b, struct channel *ch, struct slice body
     c->expects = CONTENT_NONE;
     if (c->is_return) {
         publisher_on_return(b, ch->number, c);
+    } else if (is_private(ch)) {
+        private_on_delivery(b, ch, body);
     } else {
         consumer_on_delivery(b, c, body);
     }
@@ -331,7 +348,10 @@ static bool is_publishing(const struct channel *ch)
 static void on_method(struct broker *b, struct channel *ch, amqp_method_number_t id,
                       const void *method)
 {
-    if (id == AMQP_BASIC_DELIVER_METHOD && ch->number == CH_CONSUME) {
+    if (is_private(ch) && private_on_method(b, ch, id, method)) {
+        return;
+    }
+    if (id == AMQP_BASIC_DELIVER_METHOD && (ch->number == CH_CONSUME || is_private(ch))) {
         on_deliver(ch, method);
     } else if (id == AMQP_BASIC_RETURN_METHOD && is_publishing(ch)) {
         on_return(ch, method);

@@ -78,6 +78,8 @@ static void forget_what_was_sent(struct broker *b)
     consumer_reset(b);
     restore_reset(b);
     probe_reset(b);
+    declare_reset(b);
+    private_reset(b);
     watch_reset(b);
 }
 
@@ -108,6 +110,7 @@ void conn_drop(struct broker *b)
         broker_set_state(b, BROKER_DOWN);
         retry_later(b);
     }
+    private_tell_lost(b, c->why);
 }
 
 void conn_check(struct broker *b)
@@ -210,6 +213,7 @@ static void on_tune(struct broker *b, const amqp_connection_tune_t *tune)
         return;
     }
     c->frame_max = frame_max;
+    c->channel_max = tune->channel_max ? tune->channel_max : UINT16_MAX;
     c->heartbeat_ms = heartbeat_s * 1000;
     amqp_connection_tune_ok_t ok = {
         .channel_max = tune->channel_max,
@@ -351,7 +355,9 @@ static void on_frame(struct broker *b, const struct codec_frame *frame)
 {
     if (frame->channel == 0) {
         on_control_frame(b, frame);
-    } else if (frame->channel >= CH_N || !b->channels[frame->channel].is_open) {
+    } else if (frame->channel >= CH_N) {
+        private_on_frame(b, frame);
+    } else if (!b->channels[frame->channel].is_open) {
         conn_fail(b, "frame on channel %u, which is not open", frame->channel);
     } else {
         channel_on_frame(b, &b->channels[frame->channel], frame);

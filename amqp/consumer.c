@@ -56,6 +56,19 @@ static struct consumer *find_leaving(const struct broker *b, struct slice tag)
     return NULL;
 }
 
+/* At most one of each tag: while it waits for its consume-ok no other of that tag is started. */
+static struct consumer *find_starting(const struct broker *b, struct slice tag)
+{
+    for (struct list *n = b->consumers.next; n != &b->consumers; n = n->next) {
+        struct consumer *c = LIST_OWNER(n, struct consumer, node);
+        if (!list_is_empty(&c->consume.node) && c->consume.method == AMQP_BASIC_CONSUME_METHOD &&
+            slice_is(tag, c->tag)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
 /* ---- Starting ---- */
 
 /* Refused or lost with the channel: consumer_on_channel_error() knows whose fault it was. */
@@ -67,24 +80,35 @@ static void on_not_consuming(struct broker *b, struct request *r, const struct a
     c->state = CONSUMER_WAITS;
 }
 
+static void send_cancel(struct broker *b, struct consumer *c)
+{
+    amqp_basic_cancel_t method = {.consumer_tag = broker_bytes(c->tag)};
+    channel_send(b, CH_CONSUME, AMQP_BASIC_CANCEL_METHOD, &method);
+}
+
+static void start(struct broker *b, struct consumer *c);
+
 /* Like cancel-ok, consume-ok is sent by the queue's process: it may overtake other answers and be
  * overtaken, so it is matched by its tag. */
 void consumer_on_consuming(struct broker *b, struct slice tag)
 {
-    struct consumer *c = b->n_leaving > 0 ? find_leaving(b, tag) : NULL;
-    if (!c || list_is_empty(&c->consume.node)) {
-        c = find(b, tag);
-    }
-    if (!c || list_is_empty(&c->consume.node) || c->consume.method != AMQP_BASIC_CONSUME_METHOD) {
+    struct consumer *c = find_starting(b, tag);
+    if (!c) {
         conn_fail(b, "consume-ok for a consumer that was not started");
         return;
     }
     channel_forget(&b->channels[CH_CONSUME], &c->consume);
-    if (!c->is_cancelled) {
-        c->state = CONSUMER_RUNS;
-        c->tries = 0;
-        settle(b, c);
+    if (c->is_leaving) {
+        send_cancel(b, c);
+        struct consumer *next = find(b, tag);
+        if (next) {
+            start(b, next);
+        }
+        return;
     }
+    c->state = CONSUMER_RUNS;
+    c->tries = 0;
+    settle(b, c);
 }
 
 static bool names_queue(const char *text, const char *queue)
@@ -153,6 +177,9 @@ static void start(struct broker *b, struct consumer *c)
 {
     const struct queue *q = topology_queue(b, c->queue);
     if (c->state != CONSUMER_WAITS || !list_is_empty(&c->consume.node) || !broker_is_connected(b)) {
+        return;
+    }
+    if (b->n_leaving > 0 && find_starting(b, slice_of(c->tag))) {
         return;
     }
     if (q && q->kept.is_wanted) {
@@ -233,7 +260,8 @@ void consumer_reset(struct broker *b)
 /* ---- Ending ---- */
 
 /* It leaves when the broker has answered: until then deliveries with its tag are not for a new
- * consumer of that tag. */
+ * consumer of that tag. A basic.cancel must not reach RabbitMQ's channel before the consume-ok that
+ * the queue sends back through it: the channel would crash, and the connection with it. */
 static void cancel(struct broker *b, struct consumer *c)
 {
     bool is_waited_for = !list_is_empty(&c->consume.node);
@@ -247,10 +275,11 @@ static void cancel(struct broker *b, struct consumer *c)
     c->is_cancelled = true;
     settle(b, c);
     if (is_at_broker) {
-        amqp_basic_cancel_t method = {.consumer_tag = broker_bytes(c->tag)};
         c->is_leaving = true;
         b->n_leaving++;
-        channel_send(b, CH_CONSUME, AMQP_BASIC_CANCEL_METHOD, &method);
+        if (!is_waited_for) {
+            send_cancel(b, c);
+        }
     }
 }
 

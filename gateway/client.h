@@ -82,4 +82,8 @@ void client_tell_all(struct reactor *r, enum session_event_type type);
 /* Cuts everybody. */
 void client_cut_all(struct reactor *r);
 
+/* What went to sockets is told to sessions, which settle it. */
+void client_written(struct reactor *r);
+
 extern const struct live_host client_live_host;
+extern const struct private_host client_private_host;

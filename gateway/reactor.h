@@ -4,7 +4,8 @@
  *     listener ─┬► libwebsockets ─┬► client (session, out queue) ─► publish ─► RabbitMQ
  *               └► tcp ───────────┘            ▲
  *                     ▲                        ▲
- *                     └── flush, once a turn ──┴── live (queues, rooms) ◄─── RabbitMQ
+ *                     └── flush, once a turn ──┼── live (queues, rooms) ◄─── RabbitMQ
+ *                                              └── private (channels)  ◄───► RabbitMQ
  *
  * The struct is open to the files of gateway/ that hang on the loop; each field says whose it is.
  * What outlives a callback finds its client again by id. At the end of each loop turn (uv_prepare)
@@ -20,6 +21,7 @@
 #include "common/wheel.h"
 #include "gateway/fanout/live.h"
 #include "gateway/metrics.h"
+#include "gateway/private.h"
 #include "gateway/publish.h"
 #include "gateway/session/session.h"
 
@@ -53,6 +55,7 @@ struct reactor {
 
     struct live *live;
     struct publish *publish;
+    struct private_side *private;
     struct history *history; /* NULL: there is no database */
     struct listener *listener;
     struct transport *transport;
@@ -64,6 +67,7 @@ struct reactor {
     struct list doomed;  /* clients to close at the end of the turn; client.c */
     struct list waiting; /* clients that were told SESSION_WAIT for a SEND; client.c */
     struct list dead;    /* clients to free at the end of the turn; client.c */
+    struct list written; /* clients to which private messages were written; client.c */
     bool has_room;       /* publish said that there is room again */
 
     bool is_live_up;

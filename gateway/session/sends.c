@@ -3,12 +3,16 @@
 #include "gateway/session/properties.h"
 #include "gateway/session/session_internal.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A SEND on its way to the host. */
 struct outgoing {
     struct destination destination;
     struct properties properties;
+    bool declares; /* `queue` */
+    struct session_queue queue;
 };
 
 /* What a SEND costs while it is unsettled: what the broker connection keeps of it, and its receipt.
@@ -30,79 +34,151 @@ static bool has_room(const struct session *s, size_t bytes)
     return !s->has_no_room && fits && s->n_sends < (size_t)s->settings->config->limits.unconfirmed;
 }
 
-static bool resolve(struct session *s, const struct stomp_frame *frame, struct destination *d)
+static void problem_is(struct session_problem *problem, enum close_reason reason,
+                       const char *message, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void problem_is(struct session_problem *problem, enum close_reason reason,
+                       const char *message, const char *format, ...)
 {
-    struct error_about about = error_about_frame(frame);
+    va_list args;
+    problem->reason = reason;
+    snprintf(problem->message, sizeof(problem->message), "%s", message);
+    va_start(args, format);
+    vsnprintf(problem->text, sizeof(problem->text), format, args);
+    va_end(args);
+}
+
+/* What a SEND can be before the host is asked. */
+enum readiness { SEND_READY, SEND_IGNORED, SEND_REFUSED };
+
+static enum readiness resolve(const struct session *s, const struct stomp_frame *frame,
+                              struct destination *d, struct session_problem *problem)
+{
+    const struct config *config = s->settings->config;
     struct slice spelling = stomp_frame_get(frame, "destination");
     if (!spelling.ptr) {
-        error_missing_header(s, frame, "destination");
-        return false;
+        problem_is(problem, CLOSE_REFUSED_FRAME, "Missing destination", "%s",
+                   "\"SEND\" must include a 'destination' header\n");
+        return SEND_REFUSED;
     }
-    enum destination_error error = destination_resolve(s->settings->config, spelling, d);
+    enum destination_error error = destination_resolve(config, spelling, d);
+    if (error == DESTINATION_UNKNOWN &&
+        config->stomp.unknown_destination == CONFIG_UNKNOWN_IGNORE) {
+        return SEND_IGNORED;
+    }
     if (error == DESTINATION_OK) {
         error = destination_check_send(d);
     }
     if (error != DESTINATION_OK) {
-        char body[512];
-        destination_error_body(error, spelling, body, sizeof(body));
-        error_end(s, CLOSE_REFUSED_FRAME, &about, destination_error_message(error), "%s", body);
-        return false;
+        problem_is(problem, CLOSE_REFUSED_FRAME, destination_error_message(error), "%s", "");
+        destination_error_body(error, spelling, problem->text, sizeof(problem->text));
+        return SEND_REFUSED;
     }
     if (!acl_may_send(d, slice_of(s->user))) {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "access_refused",
-                  "ACCESS_REFUSED - user '%s' may not send to '%.*s'\n", s->user, (int)spelling.len,
-                  spelling.ptr);
-        return false;
+        problem_is(problem, CLOSE_REFUSED_FRAME, "access_refused",
+                   "ACCESS_REFUSED - user '%s' may not send to '%.*s'\n", s->user,
+                   (int)spelling.len, spelling.ptr);
+        return SEND_REFUSED;
     }
-    return true;
+    return SEND_READY;
 }
 
-/* Fills *out; else ERROR, and false. */
-static bool prepare(struct session *s, const struct stomp_frame *frame, struct outgoing *out)
+/* A message that nobody gets is an error where a queue was meant; but Spring's relay sends to
+ * queues whether their user is there or not (contracts: spring 3). An answer comes too late when
+ * who asked has gone: that is one only for a sender who wants to know. */
+static bool is_mandatory(const struct config *config, const struct stomp_frame *frame,
+                         const struct destination *d)
 {
-    struct session_problem problem = {0};
-    struct error_about about = error_about_frame(frame);
-    if (about.receipt.len > SESSION_ID_MAX) {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", "'receipt' may have %d bytes\n",
-                  SESSION_ID_MAX);
+    switch (d->kind) {
+    case DESTINATION_EXCHANGE:
+        return d->route->store;
+    case DESTINATION_QUEUE:
+    case DESTINATION_AMQ_QUEUE:
+        return !queue_is_spring_user(config, frame, d);
+    case DESTINATION_REPLY_QUEUE:
+        return stomp_frame_get(frame, "receipt").ptr != NULL;
+    case DESTINATION_TEMP_QUEUE:
         return false;
     }
-    if (!resolve(s, frame, &out->destination)) {
-        return false;
-    }
-    bool is_stored = out->destination.route->store;
-    if (properties_from_send(frame, slice_of(s->user), is_stored, &out->properties, &problem) !=
-        0) {
-        error_problem(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", &problem);
-        return false;
-    }
-    return true;
+    return false;
 }
 
-bool sends_check(struct session *s, const struct stomp_frame *frame)
+/* Fills *out, or *problem. */
+static enum readiness prepare(const struct session *s, const struct stomp_frame *frame,
+                              struct outgoing *out, struct session_problem *problem)
+{
+    const struct config *config = s->settings->config;
+    const struct destination *d = &out->destination;
+    problem_is(problem, CLOSE_REFUSED_FRAME, "Invalid header", "%s", "");
+    enum readiness readiness = resolve(s, frame, &out->destination, problem);
+    if (readiness != SEND_READY) {
+        return readiness;
+    }
+    if (properties_from_send(config, frame, slice_of(s->user), d->route->store, &out->properties,
+                             problem) != 0) {
+        return SEND_REFUSED;
+    }
+    out->declares = d->kind == DESTINATION_QUEUE;
+    if (out->declares) {
+        bool may_shape = acl_may_shape(d, slice_of(s->user));
+        if (queue_from_send(config, frame, d, may_shape, &out->queue, problem) != 0) {
+            return SEND_REFUSED;
+        }
+        out->declares = !out->queue.must_exist;
+    }
+    return SEND_READY;
+}
+
+bool sends_check(struct session *s, const struct stomp_frame *frame, bool *is_ignored)
 {
     struct outgoing out;
-    return prepare(s, frame, &out);
+    struct session_problem problem = {0};
+    enum readiness readiness = prepare(s, frame, &out, &problem);
+    *is_ignored = readiness == SEND_IGNORED;
+    if (readiness == SEND_REFUSED) {
+        struct error_about about = error_about_frame(frame);
+        error_problem(s, CLOSE_REFUSED_FRAME, &about, "", &problem);
+        return false;
+    }
+    return true;
+}
+
+static char *put_text(char *at, struct slice text)
+{
+    if (text.len) {
+        memcpy(at, text.ptr, text.len);
+    }
+    return at + text.len;
 }
 
 static struct send *new_send(struct session *s, const struct stomp_frame *frame,
-                             uint64_t arrived_ms, struct commit *commit)
+                             const struct parked_frame *parked, uint64_t arrived_ms)
 {
     struct slice receipt = stomp_frame_get(frame, "receipt");
-    struct send *send = calloc(1, sizeof(*send) + receipt.len);
+    struct slice destination = stomp_frame_get(frame, "destination");
+    struct send *send = calloc(1, sizeof(*send) + receipt.len + destination.len);
     if (!send) {
         return NULL;
     }
-    send->commit = commit;
+    send->commit = parked ? parked->commit : NULL;
+    send->position = parked ? parked->position : 0;
     send->token = ++s->last_token;
     send->arrived_ms = arrived_ms;
     send->bytes = cost(frame);
     send->has_receipt = receipt.ptr != NULL;
     send->receipt_len = (uint16_t)receipt.len;
-    if (receipt.ptr && receipt.len) {
-        memcpy(send->receipt, receipt.ptr, receipt.len);
-    }
+    send->destination_len = (uint16_t)destination.len;
+    put_text(put_text(send->texts, receipt), destination);
     return send;
+}
+
+static struct error_about about_send(const struct send *send)
+{
+    return (struct error_about){
+        .receipt = {send->has_receipt ? send->texts : NULL, send->receipt_len},
+        .destination = {send->texts + send->receipt_len, send->destination_len},
+    };
 }
 
 static void keep(struct session *s, struct send *send)
@@ -120,50 +196,116 @@ static void keep(struct session *s, struct send *send)
     }
 }
 
-/* Offers one SEND to the host. False: not now, nothing has changed but has_no_room. True:
- * published, or the session has ended. */
+/* It will never be sent: ERROR. While the session goes on, this was one SEND of its COMMIT. */
+static void refuse(struct session *s, const struct stomp_frame *frame,
+                   const struct parked_frame *parked, const struct session_problem *problem)
+{
+    struct commit *commit = parked ? parked->commit : NULL;
+    struct error_about about = error_about_frame(frame);
+    commit_refuse(s, commit, parked ? parked->position : 0, &about, problem);
+    if (commit && s->state != SESSION_STATE_CLOSED) {
+        commit_done(s, commit);
+    }
+}
+
+/* The queue of its /temp-queue/ may have been lost since the SEND came. */
+static bool set_reply_to(const struct session *s, struct outgoing *out,
+                         struct session_problem *problem)
+{
+    struct slice *reply_to = &out->properties.amqp.reply_to;
+    if (!slice_starts_with(*reply_to, SLICE_LITERAL(TEMPS_PREFIX))) {
+        return true;
+    }
+    struct slice name = temps_name(s, *reply_to);
+    if (!name.ptr) {
+        problem_is(problem, CLOSE_BROKER, "Processing error",
+                   "The queue of reply-to '%.*s' is gone\n", (int)reply_to->len, reply_to->ptr);
+        return false;
+    }
+    *reply_to = name;
+    return true;
+}
+
+/* SESSION_WAIT: not now. */
+static enum session_verdict offer(struct session *s, const struct stomp_frame *frame,
+                                  const struct outgoing *out, struct send *send,
+                                  struct session_problem *problem)
+{
+    const struct session_send offered = {
+        .destination = &out->destination,
+        .properties = out->properties.amqp,
+        .body = frame->body,
+        .token = send->token,
+        .queue = out->declares ? &out->queue : NULL,
+        .is_mandatory = is_mandatory(s->settings->config, frame, &out->destination),
+    };
+    *problem = (struct session_problem){0};
+    enum session_verdict verdict = s->host->publish(s->host_data, &offered, problem);
+    if (verdict == SESSION_DONE) {
+        keep(s, send);
+        return verdict;
+    }
+    s->has_no_room = s->has_no_room || verdict == SESSION_WAIT;
+    free(send);
+    if (verdict == SESSION_REFUSED) {
+        error_complete(problem, CLOSE_REFUSED_FRAME, "Message refused");
+    }
+    return verdict;
+}
+
+/* Another one of its COMMIT has failed before this one was sent. */
+static void skip_send(struct session *s, const struct stomp_frame *frame,
+                      const struct parked_frame *parked)
+{
+    struct session_problem problem = {0};
+    if (!stomp_frame_get(frame, "receipt").ptr) {
+        commit_done(s, parked->commit);
+        return;
+    }
+    problem_is(&problem, CLOSE_REFUSED_FRAME, "Bad transaction", "%s",
+               "Not sent: another message of the transaction was refused\n");
+    refuse(s, frame, parked, &problem);
+}
+
+/* Offers one SEND to the host. False: not now, nothing has changed but has_no_room. True: it is
+ * done with, by whatever way. */
 static bool publish(struct session *s, const struct stomp_frame *frame, uint64_t arrived_ms,
-                    struct commit *commit)
+                    const struct parked_frame *parked)
 {
     struct outgoing out;
     struct session_problem problem = {0};
-    if (!prepare(s, frame, &out)) {
+    enum session_verdict verdict = SESSION_REFUSED;
+    if (parked && parked->commit && parked->commit->has_failed) {
+        skip_send(s, frame, parked);
         return true;
     }
-    struct send *send = new_send(s, frame, arrived_ms, commit);
-    if (!send) {
-        error_out_of_memory(s);
+    enum readiness readiness = prepare(s, frame, &out, &problem);
+    if (readiness == SEND_IGNORED) {
+        reply_receipt_of(s, frame);
         return true;
     }
-    const struct session_send offer = {
-        .destination = &out.destination,
-        .properties = out.properties.amqp,
-        .body = frame->body,
-        .token = send->token,
-        .is_mandatory = out.destination.route->store,
-    };
-    switch (s->host->publish(s->host_data, &offer, &problem)) {
-    case SESSION_DONE:
-        keep(s, send);
-        return true;
-    case SESSION_WAIT:
-        free(send);
-        s->has_no_room = true;
-        return false;
-    case SESSION_REFUSED:
-        free(send);
-        break;
+    if (readiness == SEND_READY && set_reply_to(s, &out, &problem)) {
+        struct send *send = new_send(s, frame, parked, arrived_ms);
+        if (!send) {
+            error_out_of_memory(s);
+            return true;
+        }
+        verdict = offer(s, frame, &out, send, &problem);
     }
-    struct error_about about = error_about_frame(frame);
-    error_problem(s, CLOSE_REFUSED_FRAME, &about, "Message refused", &problem);
-    return true;
+    if (verdict == SESSION_REFUSED) {
+        refuse(s, frame, parked, &problem);
+    }
+    return verdict != SESSION_WAIT;
 }
 
 void sends_take(struct session *s, const struct stomp_frame *frame, uint64_t arrived_ms)
 {
     struct slice transaction = stomp_frame_get(frame, "transaction");
+    if (temps_prepare(s, frame, arrived_ms) >= TEMPS_WAITS) {
+        return;
+    }
     if (transaction.ptr) {
-        tx_send(s, frame, transaction);
+        tx_take(s, frame, transaction);
         return;
     }
     /* Order: never past one that is parked. */
@@ -181,7 +323,7 @@ void sends_retry(struct session *s)
         struct parked_frame *parked = s->parked_sends.head;
         struct stomp_frame frame;
         parked_frame(parked, &frame);
-        if (!has_room(s, cost(&frame)) || !publish(s, &frame, parked->arrived_ms, parked->commit)) {
+        if (!has_room(s, cost(&frame)) || !publish(s, &frame, parked->arrived_ms, parked)) {
             return;
         }
         if (s->state != SESSION_STATE_CLOSED) {
@@ -217,30 +359,31 @@ static struct send *take(struct session *s, uint64_t token)
     return send;
 }
 
-static void refused(struct session *s, struct slice receipt, enum broker_outcome outcome,
-                    uint16_t code, const char *text)
+static void outcome_is(struct session_problem *problem, enum broker_outcome outcome, uint16_t code,
+                       const char *text)
 {
-    const struct error_about about = {.receipt = receipt};
     bool has_text = text && text[0];
+    const char *name = code ? broker_code_str(code) : NULL;
     switch (outcome) {
     case BROKER_CONFIRMED:
         return;
     case BROKER_NACKED: /* basic.nack says no more than that */
-        error_end(s, CLOSE_BROKER, &about, "nack",
-                  "The broker did not take the message (basic.nack): a queue is full or has "
-                  "failed.\n");
+        problem_is(problem, CLOSE_BROKER, "nack", "%s",
+                   "The broker did not take the message (basic.nack): a queue is full or has "
+                   "failed.\n");
         return;
     case BROKER_RETURNED:
-        error_end(s, CLOSE_BROKER, &about, code ? broker_code_str(code) : "no_route", "%s\n",
-                  has_text ? text : "The message was returned: there is no queue for it.");
+        problem_is(problem, CLOSE_BROKER, name ? name : "no_route", "%s\n",
+                   has_text ? text : "The message was returned: there is no queue for it.");
         return;
     case BROKER_REFUSED:
-        error_end(s, CLOSE_BROKER, &about, code ? broker_code_str(code) : "refused", "%s\n",
-                  has_text ? text : "The broker refused the message.");
+        problem_is(problem, CLOSE_BROKER, name ? name : "refused", "%s\n",
+                   has_text ? text : "The broker refused the message.");
         return;
     case BROKER_UNKNOWN:
-        error_end(s, CLOSE_BROKER, &about, "Outcome unknown",
-                  "The broker's answer was not received: the message may have been sent or not.\n");
+        problem_is(problem, CLOSE_BROKER, "Outcome unknown", "%s",
+                   "The broker's answer was not received: the message may have been sent or "
+                   "not.\n");
         return;
     }
 }
@@ -252,14 +395,13 @@ void sends_settled(struct session *s, uint64_t token, enum broker_outcome outcom
     if (!send) {
         return;
     }
-    struct slice receipt = {send->has_receipt ? send->receipt : NULL, send->receipt_len};
+    struct error_about about = about_send(send);
     if (outcome != BROKER_CONFIRMED) {
-        if (!receipt.ptr && send->commit) {
-            receipt = send->commit->receipt;
-        }
-        refused(s, receipt, outcome, code, text);
-    } else if (receipt.ptr) {
-        reply_receipt(s, receipt);
+        struct session_problem problem = {0};
+        outcome_is(&problem, outcome, code, text);
+        commit_refuse(s, send->commit, send->position, &about, &problem);
+    } else if (about.receipt.ptr) {
+        reply_receipt(s, about.receipt);
     }
     if (send->commit) {
         commit_done(s, send->commit);
@@ -309,8 +451,8 @@ static void oldest_send(const struct session *s, uint64_t *oldest_ms, struct sli
         bool is_commit = !send->has_receipt && send->commit && send->commit->receipt.ptr;
         if (send->has_receipt || is_commit) {
             *oldest_ms = send->arrived_ms;
-            *receipt = is_commit ? send->commit->receipt
-                                 : (struct slice){send->receipt, send->receipt_len};
+            *receipt =
+                is_commit ? send->commit->receipt : (struct slice){send->texts, send->receipt_len};
             return;
         }
     }
@@ -327,6 +469,7 @@ void sends_tick(struct session *s)
     oldest_send(s, &oldest_ms, &receipt);
     oldest_parked(&s->parked_sends, &oldest_ms, &receipt);
     oldest_parked(&s->waiting, &oldest_ms, &receipt);
+    syncs_oldest(s, &oldest_ms, &receipt);
     s->receipt_due_ms = SESSION_NEVER;
     if (!receipt.ptr) {
         return;
@@ -345,8 +488,8 @@ void sends_clear(struct session *s)
 {
     while (s->sends) {
         struct send *send = take(s, s->sends->token);
-        if (send->commit && --send->commit->n_left == 0) {
-            free(send->commit);
+        if (send->commit) {
+            commit_drop(s, send->commit);
         }
         free(send);
     }

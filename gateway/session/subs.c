@@ -29,7 +29,12 @@ static struct session_subscription *find(const struct session *s, struct slice i
     return NULL;
 }
 
-static struct session_subscription *find_handle(const struct session *s, uint32_t handle)
+struct session_subscription *subs_find(const struct session *s, struct slice id)
+{
+    return id.ptr ? find(s, id, (struct slice){NULL, 0}) : NULL;
+}
+
+struct session_subscription *subs_find_handle(const struct session *s, uint32_t handle)
 {
     for (uint32_t i = 0; i < s->n_subs; i++) {
         if (s->subs[i]->handle == handle) {
@@ -56,7 +61,19 @@ static int keep(struct session *s, struct session_subscription *sub)
     return 0;
 }
 
-static void drop(struct session *s, struct session_subscription *sub)
+bool subs_has_room(const struct session *s)
+{
+    return s->n_subs < (uint32_t)s->settings->config->limits.subscriptions;
+}
+
+static void free_subscription(struct session *s, struct session_subscription *sub)
+{
+    unacked_orphan(s, sub);
+    free(sub->queue);
+    free(sub);
+}
+
+void subs_drop(struct session *s, struct session_subscription *sub)
 {
     uint32_t i = 0;
     while (i < s->n_subs && s->subs[i] != sub) {
@@ -68,11 +85,10 @@ static void drop(struct session *s, struct session_subscription *sub)
     if (s->outstanding == sub) {
         s->outstanding = NULL;
     }
-    free(sub);
+    free_subscription(s, sub);
 }
 
-static struct session_subscription *new_subscription(struct session *s, struct slice id,
-                                                     struct slice spelling)
+struct session_subscription *subs_new(struct session *s, struct slice id, struct slice spelling)
 {
     struct session_subscription *sub = calloc(1, sizeof(*sub) + id.len + spelling.len);
     if (!sub) {
@@ -86,11 +102,19 @@ static struct session_subscription *new_subscription(struct session *s, struct s
         sub->id = (struct slice){text + spelling.len, id.len};
     }
     sub->handle = ++s->last_handle;
+    list_init(&sub->unacked);
     if (keep(s, sub) != 0) {
         free(sub);
         return NULL;
     }
     return sub;
+}
+
+/* ---- SUBSCRIBE ---- */
+
+static bool is_of_reply(struct slice id)
+{
+    return slice_starts_with(id, SLICE_LITERAL(TEMPS_PREFIX));
 }
 
 /* ERROR and false when the client may not have this id. */
@@ -103,141 +127,270 @@ static bool check_id(struct session *s, const struct stomp_frame *frame, struct 
         return false;
     }
     if (id.ptr && (id.len > SESSION_ID_MAX || has_control(id))) {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "Invalid header",
-                  "'id' may have %d bytes and no control characters\n", SESSION_ID_MAX);
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid header",
+                     "'id' may have %d bytes and no control characters\n", SESSION_ID_MAX);
+        return false;
+    }
+    if (is_of_reply(id)) {
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid id",
+                     "\"id\" must not begin with /temp-queue/: such are made by reply-to\n");
         return false;
     }
     if (find(s, id, spelling)) {
         struct slice key = id.ptr ? id : spelling;
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "Duplicated subscription identifier",
-                  "A subscription identified by '%c_%.*s' already exists.\n", id.ptr ? 'T' : 'Q',
-                  (int)key.len, key.ptr);
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Duplicated subscription identifier",
+                     "A subscription identified by '%c_%.*s' already exists.\n", id.ptr ? 'T' : 'Q',
+                     (int)key.len, key.ptr);
         return false;
     }
     return true;
 }
 
-/* The shared queues are never acknowledged (design section 6), so a client's acks would be for
- * nothing. */
-static bool check_ack(struct session *s, const struct stomp_frame *frame)
+static bool check_ack(struct session *s, const struct stomp_frame *frame, enum session_ack *ack)
 {
-    struct slice ack = stomp_frame_get(frame, "ack");
+    struct slice text = stomp_frame_get(frame, "ack");
     struct error_about about = error_about_frame(frame);
-    if (!ack.ptr || slice_is(ack, "auto")) {
-        return true;
-    }
-    if (slice_is(ack, "client") || slice_is(ack, "client-individual")) {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "Not supported",
-                  "ack:%.*s is not supported by this server yet: use ack:auto\n", (int)ack.len,
-                  ack.ptr);
+    if (!text.ptr || slice_is(text, "auto")) {
+        *ack = SESSION_ACK_AUTO;
+    } else if (slice_is(text, "client")) {
+        *ack = SESSION_ACK_CLIENT;
+    } else if (slice_is(text, "client-individual")) {
+        *ack = SESSION_ACK_INDIVIDUAL;
     } else {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "Processing error",
-                  "ack must be auto, client or client-individual\n");
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Processing error",
+                     "ack must be auto, client or client-individual\n");
+        return false;
     }
-    return false;
+    return true;
 }
 
-/* ERROR and false when the client may not subscribe this. */
+static void refuse_destination(struct session *s, const struct stomp_frame *frame,
+                               enum destination_error error)
+{
+    struct error_about about = error_about_frame(frame);
+    char body[512];
+    destination_error_body(error, about.destination, body, sizeof(body));
+    error_refuse(s, CLOSE_REFUSED_FRAME, &about, destination_error_message(error), "%s", body);
+}
+
+/* ERROR (or, of what is to be ignored, RECEIPT) and false when the client may not subscribe this.
+ */
 static bool check_destination(struct session *s, const struct stomp_frame *frame,
                               struct slice spelling, struct destination *d)
 {
+    const struct config *config = s->settings->config;
     struct error_about about = error_about_frame(frame);
-    enum destination_error error = destination_resolve(s->settings->config, spelling, d);
+    enum destination_error error = destination_resolve(config, spelling, d);
+    if (error == DESTINATION_UNKNOWN &&
+        config->stomp.unknown_destination == CONFIG_UNKNOWN_IGNORE) {
+        reply_receipt_of(s, frame);
+        return false;
+    }
     if (error != DESTINATION_OK) {
-        char body[512];
-        destination_error_body(error, spelling, body, sizeof(body));
-        error_end(s, CLOSE_REFUSED_FRAME, &about, destination_error_message(error), "%s", body);
+        refuse_destination(s, frame, error);
+        return false;
+    }
+    if (d->kind == DESTINATION_TEMP_QUEUE) {
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid destination",
+                     "'%.*s' is not a valid destination for 'SUBSCRIBE'\n", (int)spelling.len,
+                     spelling.ptr);
         return false;
     }
     if (!acl_may_subscribe(d, slice_of(s->user))) {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "access_refused",
-                  "ACCESS_REFUSED - user '%s' may not subscribe to '%.*s'\n", s->user,
-                  (int)spelling.len, spelling.ptr);
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "access_refused",
+                     "ACCESS_REFUSED - user '%s' may not subscribe to '%.*s'\n", s->user,
+                     (int)spelling.len, spelling.ptr);
         return false;
     }
-    if (s->n_subs >= (uint32_t)s->settings->config->limits.subscriptions) {
-        error_end(s, CLOSE_LIMIT, &about, "Too many subscriptions",
-                  "A session may have %d subscriptions\n",
-                  s->settings->config->limits.subscriptions);
+    if (!subs_has_room(s)) {
+        error_refuse(s, CLOSE_LIMIT, &about, "Too many subscriptions",
+                     "A session may have %d subscriptions\n", config->limits.subscriptions);
         return false;
     }
     return true;
 }
 
-static void stands(struct session *s, struct session_subscription *sub,
-                   const struct stomp_frame *frame)
+/* What may come unacknowledged from all private subscriptions, and what is there from those that
+ * have gone. */
+static size_t unacked_bound(const struct session *s)
 {
-    sub->is_live = true;
-    reply_receipt_of(s, frame);
+    size_t sum = s->unacked ? s->unacked->n_orphans : 0;
+    for (uint32_t i = 0; i < s->n_subs; i++) {
+        sum += s->subs[i]->prefetch;
+    }
+    return sum;
 }
 
-static void start(struct session *s, const struct stomp_frame *frame,
-                  struct session_subscription *sub, const struct destination *d)
+/* RabbitMQ's 0 is "no bound", which nobody gets here: it counts as not given. ERROR and false. */
+static bool check_prefetch(struct session *s, const struct stomp_frame *frame, uint16_t *prefetch)
+{
+    struct slice text = stomp_frame_get(frame, "prefetch-count");
+    struct error_about about = error_about_frame(frame);
+    uint32_t value = 0;
+    bool is_number = !text.ptr || text.len > 0;
+    for (size_t i = 0; i < text.len && is_number; i++) {
+        is_number = text.ptr[i] >= '0' && text.ptr[i] <= '9' && value <= UINT16_MAX;
+        value = value * 10 + (uint32_t)(text.ptr[i] - '0');
+    }
+    if (!is_number || value > UINT16_MAX) {
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Processing error",
+                     "prefetch-count must be a number from 0 to 65535\n");
+        return false;
+    }
+    size_t used = unacked_bound(s);
+    size_t max = (size_t)s->settings->config->limits.unacked;
+    size_t left = used < max ? max - used : 0;
+    size_t wanted = value ? value : (size_t)s->settings->config->limits.prefetch;
+    if (left == 0 || (value && value > left)) {
+        error_refuse(s, CLOSE_LIMIT, &about, "Too many unacknowledged messages",
+                     "The prefetch-count of all subscriptions of a session may be %zu in all\n",
+                     max);
+        return false;
+    }
+    *prefetch = (uint16_t)(wanted < left ? wanted : left);
+    return true;
+}
+
+/* Gives it a queue of its own. ERROR and false. */
+static bool make_private(struct session *s, const struct stomp_frame *frame,
+                         struct session_subscription *sub, const struct destination *d)
 {
     struct session_problem problem = {0};
     struct error_about about = error_about_frame(frame);
+    struct session_queue queue;
+    char random[QUEUE_RANDOM_LEN + 1];
+    if (!check_prefetch(s, frame, &sub->prefetch)) {
+        return false;
+    }
+    s->host->random(s->host_data, random);
+    if (queue_from_subscribe(s->settings->config, frame, d, random,
+                             acl_may_shape(d, slice_of(s->user)), &queue, &problem) != 0) {
+        error_problem(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", &problem);
+        return false;
+    }
+    sub->queue = session_queue_keep(&queue);
+    if (!sub->queue) {
+        error_out_of_memory(s);
+    }
+    return sub->queue != NULL;
+}
+
+bool subs_start(struct session *s, struct session_subscription *sub, const struct destination *d,
+                const struct error_about *about, struct slice receipt)
+{
+    struct session_problem problem = {0};
     bool is_ok = true;
     switch (s->host->subscribe(s->host_data, sub, d, &problem)) {
     case SESSION_DONE:
-        stands(s, sub, frame);
-        return;
+        sub->is_live = true;
+        return true;
     case SESSION_WAIT:
         s->outstanding = sub;
-        s->receipt = session_copy(stomp_frame_get(frame, "receipt"), &is_ok);
+        s->receipt = session_copy(receipt, &is_ok);
         if (!is_ok) {
             error_out_of_memory(s);
         }
-        return;
+        return false;
     case SESSION_REFUSED:
-        drop(s, sub);
-        error_problem(s, CLOSE_REFUSED_FRAME, &about, "Subscription refused", &problem);
-        return;
+        subs_drop(s, sub);
+        error_problem(s, CLOSE_REFUSED_FRAME, about, "Subscription refused", &problem);
+        return false;
     }
+    return false;
 }
 
 void subs_subscribe(struct session *s, const struct stomp_frame *frame)
 {
     struct slice spelling = stomp_frame_get(frame, "destination");
     struct slice id = stomp_frame_get(frame, "id");
+    struct error_about about = error_about_frame(frame);
+    enum session_ack ack;
     struct destination d;
     if (!spelling.ptr) {
         error_missing_header(s, frame, "destination");
         return;
     }
-    if (!check_id(s, frame, id, spelling) || !check_ack(s, frame) ||
+    if (!check_id(s, frame, id, spelling) || !check_ack(s, frame, &ack) ||
         !check_destination(s, frame, spelling, &d)) {
         return;
     }
-    struct session_subscription *sub = new_subscription(s, id, spelling);
+    struct session_subscription *sub = subs_new(s, id, spelling);
     if (!sub) {
         error_out_of_memory(s);
         return;
     }
     sub->is_pattern = d.is_pattern;
-    start(s, frame, sub, &d);
+    sub->ack = ack;
+    if (queue_is_wanted(frame, &d) && !make_private(s, frame, sub, &d)) {
+        if (s->state != SESSION_STATE_CLOSED) {
+            subs_drop(s, sub);
+        }
+        return;
+    }
+    if (subs_start(s, sub, &d, &about, about.receipt)) {
+        reply_receipt_of(s, frame);
+    }
+}
+
+/* ---- UNSUBSCRIBE ---- */
+
+/* ERROR and false. */
+static bool check_unsubscribe(struct session *s, const struct stomp_frame *frame)
+{
+    struct slice id = stomp_frame_get(frame, "id");
+    struct error_about about = error_about_frame(frame);
+    if (!id.ptr && (s->version != STOMP_1_0 || !stomp_frame_get(frame, "destination").ptr)) {
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Missing destination or id", "%s",
+                     s->version == STOMP_1_0
+                         ? "UNSUBSCRIBE must include a 'destination' or 'id' header\n"
+                         : "UNSUBSCRIBE must include an 'id' header\n");
+        return false;
+    }
+    if (is_of_reply(id)) {
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid id",
+                     "The queue of a reply-to lives as long as its session\n");
+        return false;
+    }
+    return true;
+}
+
+static bool says_true(const struct stomp_frame *frame, const char *name)
+{
+    struct slice text = stomp_frame_get(frame, name);
+    return slice_is(text, "true") || slice_is(text, "True");
+}
+
+/* The durable subscription itself is to end, not only this consumer of it. What its queue is called
+ * was said by its SUBSCRIBE: nothing in this frame can name another. */
+static bool deletes_queue(const struct session_subscription *sub, const struct stomp_frame *frame)
+{
+    return sub->queue && sub->queue->is_bound && sub->queue->is_durable &&
+           (says_true(frame, "durable") || says_true(frame, "persistent"));
 }
 
 /* An unknown id is no error: Spring's relay passes on what was never subscribed here (contracts:
  * spring 2.1, 3). */
 void subs_unsubscribe(struct session *s, const struct stomp_frame *frame)
 {
-    struct slice id = stomp_frame_get(frame, "id");
-    struct slice spelling = stomp_frame_get(frame, "destination");
-    struct error_about about = error_about_frame(frame);
-    if (!id.ptr && (s->version != STOMP_1_0 || !spelling.ptr)) {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "Missing destination or id", "%s",
-                  s->version == STOMP_1_0
-                      ? "UNSUBSCRIBE must include a 'destination' or 'id' header\n"
-                      : "UNSUBSCRIBE must include an 'id' header\n");
+    struct slice receipt = stomp_frame_get(frame, "receipt");
+    if (!check_unsubscribe(s, frame)) {
         return;
     }
-    struct session_subscription *sub = find(s, id, spelling);
+    struct session_subscription *sub =
+        find(s, stomp_frame_get(frame, "id"), stomp_frame_get(frame, "destination"));
+    bool is_private = sub && sub->queue;
     if (sub) {
-        s->host->unsubscribe(s->host_data, sub, false);
-        drop(s, sub);
+        s->host->unsubscribe(s->host_data, sub, deletes_queue(sub, frame));
+        subs_drop(s, sub);
     }
-    reply_receipt_of(s, frame);
+    if (is_private && receipt.ptr) {
+        syncs_add(s, receipt, true);
+    } else {
+        reply_receipt_of(s, frame);
+    }
 }
+
+/* ---- What the host says later ---- */
 
 /* Takes the receipt of the outstanding SUBSCRIBE out; the caller frees it. */
 static struct slice take_receipt(struct session *s)
@@ -248,6 +401,27 @@ static struct slice take_receipt(struct session *s)
     return receipt;
 }
 
+/* Where its ERROR did not end the session. */
+static void give_up(struct session *s, struct session_subscription *sub)
+{
+    if (s->state != SESSION_STATE_CLOSED) {
+        s->host->unsubscribe(s->host_data, sub, false);
+        subs_drop(s, sub);
+    }
+}
+
+static void refused(struct session *s, struct session_subscription *sub, struct slice receipt,
+                    const struct session_problem *problem)
+{
+    if (sub->is_reply) {
+        temps_refused(s, problem);
+    } else {
+        const struct error_about about = {receipt, sub->id, sub->spelling};
+        error_problem(s, CLOSE_REFUSED_FRAME, &about, "Subscription refused", problem);
+    }
+    give_up(s, sub);
+}
+
 void subs_answer(struct session *s, uint32_t handle, bool is_ok,
                  const struct session_problem *problem)
 {
@@ -256,14 +430,13 @@ void subs_answer(struct session *s, uint32_t handle, bool is_ok,
         return;
     }
     struct slice receipt = take_receipt(s);
-    if (is_ok) {
+    if (!is_ok) {
+        refused(s, sub, receipt, problem);
+    } else {
         sub->is_live = true;
         if (receipt.ptr) {
             reply_receipt(s, receipt);
         }
-    } else {
-        const struct error_about about = {receipt, sub->id, sub->spelling};
-        error_problem(s, CLOSE_REFUSED_FRAME, &about, "Subscription refused", problem);
     }
     free((void *)(uintptr_t)receipt.ptr);
 }
@@ -271,27 +444,39 @@ void subs_answer(struct session *s, uint32_t handle, bool is_ok,
 /* RabbitMQ's words for a consumer that the broker cancelled. */
 void subs_lost(struct session *s, uint32_t handle, const struct session_problem *problem)
 {
-    struct session_subscription *sub = find_handle(s, handle);
+    struct session_subscription *sub = subs_find_handle(s, handle);
     if (!sub) {
         return;
     }
     const struct error_about about = {.subscription = sub->id, .destination = sub->spelling};
     if (problem && problem->message[0]) {
         error_problem(s, CLOSE_BROKER, &about, "", problem);
-        return;
+    } else {
+        struct slice key = sub->id.ptr ? sub->id : sub->spelling;
+        error_refuse(s, CLOSE_BROKER, &about, "Server cancelled subscription",
+                     "The server has canceled a subscription.\nNo more messages will be delivered "
+                     "for \"%s='%.*s'\".\n",
+                     sub->id.ptr ? "id" : "destination", (int)key.len, key.ptr);
     }
-    struct slice key = sub->id.ptr ? sub->id : sub->spelling;
-    error_end(s, CLOSE_BROKER, &about, "Server cancelled subscription",
-              "The server has canceled a subscription.\nNo more messages will be delivered for "
-              "\"%s='%.*s'\".\n",
-              sub->id.ptr ? "id" : "destination", (int)key.len, key.ptr);
+    give_up(s, sub);
+}
+
+void subs_drop_private(struct session *s)
+{
+    for (uint32_t i = s->n_subs; i-- > 0;) {
+        struct session_subscription *sub = s->subs[i];
+        if (sub->queue && !sub->is_reply && sub != s->outstanding) {
+            s->host->unsubscribe(s->host_data, sub, false);
+            subs_drop(s, sub);
+        }
+    }
 }
 
 void subs_drop_all(struct session *s)
 {
     for (uint32_t i = 0; i < s->n_subs; i++) {
         s->host->unsubscribe(s->host_data, s->subs[i], false);
-        free(s->subs[i]);
+        free_subscription(s, s->subs[i]);
     }
     free(s->subs);
     s->subs = NULL;

@@ -309,6 +309,29 @@ static void test_queue_made_anew_with_other_arguments_is_used(void **state)
     close_world(w);
 }
 
+/* RabbitMQ 3.10 closes the connection with 541 when a cancel comes before its consume-ok went out.
+ */
+static void test_cancel_right_behind_consume_costs_nothing(void **state)
+{
+    (void)state;
+    struct world *w = open_world("cancel at once");
+    live_queue(w, "live.at-once");
+    bind_key(w, "live.at-once", "amq.topic", "at.once");
+    for (unsigned i = 0; i < 200; i++) {
+        consume(w, "live.at-once", "c", true);
+        broker_cancel(w->b, "c");
+        REST(w, i % 3);
+    }
+    consume(w, "live.at-once", "c", true);
+    for (unsigned i = 1; i <= 10; i++) { /* until it consumes, what is published waits */
+        publish(w, "amq.topic", "at.once", i);
+    }
+    WAIT(w, n_delivered, 10);
+    assert_true(w->is_in_order);
+    assert_int_equal(w->n_down, 0);
+    close_world(w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +344,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_refusals_are_told_and_not_kept),
         cmocka_unit_test(test_refused_queue_refuses_its_bindings),
         cmocka_unit_test(test_queue_made_anew_with_other_arguments_is_used),
+        cmocka_unit_test(test_cancel_right_behind_consume_costs_nothing),
     };
     PREPARE_BROKER_TESTS(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

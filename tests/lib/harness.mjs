@@ -56,6 +56,16 @@ export async function waitFor(predicate, { timeout = DEADLINE_MS, every = 20, wh
     throw new Error(`waited ${timeout} ms in vain for: ${what}`, { cause: last });
 }
 
+// Routes that open all of RabbitMQ's destinations to everybody: for config.route.
+export function openRoutes(topic = {}) {
+    const everybody = { send: ['*'], subscribe: ['*'], queues: ['*'] };
+    return ['/queue/', '/amq/queue/', '/exchange/', '/fanout/', '/topic/'].map((prefix) => ({
+        prefix,
+        ...everybody,
+        ...(prefix === '/topic/' ? topic : {}),
+    }));
+}
+
 // A short name that no other run uses: good for queue, exchange, room and database names.
 export function unique(prefix = 't') {
     return `${prefix}${Date.now().toString(36)}${randomBytes(3).toString('hex')}`;

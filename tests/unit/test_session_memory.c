@@ -65,32 +65,66 @@ static void *counted_realloc(void *old, size_t size)
 #define realloc counted_realloc
 #define free counted_free
 
+#define answer syncs_answer_one
+#define find acks_find
+#define refuse acks_refuse
+#define resolve acks_resolve
+#include "gateway/session/acks.c"
+#undef resolve
+#undef refuse
+#undef find
+#undef answer
 #include "gateway/session/beats.c"
+#define give_up commit_give_up
+#include "gateway/session/commit.c"
+#undef give_up
 #define refused connect_refused
 #include "gateway/session/connect.c"
 #undef refused
+#include "gateway/session/deliveries.c"
 #include "gateway/session/error.c"
 #include "gateway/session/parked.c"
 #include "gateway/session/reply.c"
 #define keep sends_keep
-#define refused sends_refused
+#define refuse sends_refuse
+#define resolve sends_resolve
 #include "gateway/session/sends.c"
-#undef refused
+#undef resolve
+#undef refuse
 #undef keep
 #include "gateway/session/session.c"
 #include "gateway/session/session_step.c"
-#define find subs_find
+#define find subs_find_either
 #define keep subs_keep
-#define start subs_start
+#define refused subs_refused
 #include "gateway/session/subs.c"
-#undef start
+#undef refused
 #undef keep
 #undef find
+#define answer syncs_answer_one
+#define pop syncs_pop
+#define unknown syncs_unknown
+#include "gateway/session/syncs.c"
+#undef unknown
+#undef pop
+#undef answer
+#define check temps_check
+#define find temps_find
+#include "gateway/session/temps.c"
+#undef find
+#undef check
+#define check tx_check
 #define find tx_find
+#define keep tx_keep
+#define pop tx_pop
 #define release tx_release
 #include "gateway/session/tx.c"
 #undef release
+#undef pop
+#undef keep
 #undef find
+#undef check
+#include "gateway/session/unacked.c"
 
 #undef malloc
 #undef calloc
@@ -188,7 +222,7 @@ static struct config_route route = {
 static struct config config;
 static struct session_settings settings;
 
-static void settle(struct session *s, uint64_t token)
+static void confirm(struct session *s, uint64_t token)
 {
     struct session_event event = {.type = SESSION_SETTLED,
                                   .settled = {token, BROKER_CONFIRMED, 0, ""}};
@@ -234,7 +268,11 @@ static int set_up(void **state)
     config.limits.unconfirmed_bytes = 4194304;
     config.limits.parked_bytes = 1048576;
     config.limits.receipt_timeout_ms = 30000;
-    session_settings_init(&settings, &config);
+    config.limits.prefetch = 1000;
+    config.limits.unacked = 10000;
+    config.stomp.error_close = true;
+    config.stomp.nack_requeue = true;
+    session_settings_init(&settings, &config, false);
     log_set_level(LOG_ERROR);
     return 0;
 }
@@ -257,17 +295,17 @@ static void test_memory_of_an_idle_session(void **state)
     uint64_t token = 0;
     for (int i = 0; i < 10; i++) {
         FRAME(s, "SEND\ndestination:/topic/rooms/lobby\nreceipt:r\n\nhello");
-        settle(s, ++token);
+        confirm(s, ++token);
         FRAME(s, "BEGIN\ntransaction:t\n\n");
         FRAME(s, "SEND\ndestination:/topic/rooms/lobby\ntransaction:t\n\nhello");
         FRAME(s, "COMMIT\ntransaction:t\nreceipt:r\n\n");
-        settle(s, ++token);
+        confirm(s, ++token);
         h.verdict = SESSION_WAIT;
         FRAME(s, "SEND\ndestination:/topic/rooms/lobby\nreceipt:r\n\nhello");
         h.verdict = SESSION_DONE;
         plain(s, SESSION_ROOM);
         token += 2; /* one token was offered in vain */
-        settle(s, token);
+        confirm(s, token);
     }
     assert_int_equal(h.n_published, 30);
     assert_int_equal(live_bytes, idle);
@@ -324,7 +362,7 @@ static bool conversation(struct test_host *h)
     FRAME(s, "SEND\ndestination:/topic/a\n\nunsettled");
     FRAME(s, "DISCONNECT\nreceipt:r3\n\n");
     for (uint64_t token = 1; token < 10; token++) {
-        settle(s, token);
+        confirm(s, token);
     }
     session_free(s);
     return true;
