@@ -256,8 +256,10 @@ struct broker_header {
 };
 
 /* Absent strings have ptr NULL. Sent, all header values are long strings. Received, scalar values
- * are given as text (integers and floats in decimal, true/false, timestamps as seconds); nested
- * tables and arrays are left out, and so is what comes behind the first BROKER_MAX_HEADERS. */
+ * are given as text (integers and floats in decimal, true/false, timestamps as seconds), byte
+ * arrays as they are; what is in tables and arrays is given with dotted names ("x-death.0.queue"),
+ * within bounds of depth, number and length (amqp/codec.h). What comes behind the first
+ * BROKER_MAX_HEADERS is left out. */
 struct broker_properties {
     struct slice content_type;
     struct slice content_encoding;
