@@ -95,7 +95,7 @@ static void deliver(struct session *s, struct session_subscription *sub,
 {
     char text[DELIVERIES_ID_MAX];
     uint32_t hash;
-    uint64_t number = unacked_next_number(s);
+    uint64_t number = unacked_next_number(s, delivery->epoch);
     struct slice id = write_id(s, sub, number, text, &hash);
     struct message *message = number ? encode(s, sub, delivery, id, gap) : NULL;
     if (!message) {
@@ -115,7 +115,6 @@ void deliveries_take(struct session *s, uint32_t handle, const struct broker_del
 {
     struct session_subscription *sub = subs_find_handle(s, handle);
     if (sub && sub->queue) {
-        unacked_restored(s, delivery->epoch);
         deliver(s, sub, delivery, gap);
     } else if (s->state != SESSION_STATE_LINGERING) { /* there all goes back with the channel */
         give_back(s, delivery);

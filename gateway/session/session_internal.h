@@ -360,8 +360,8 @@ void tx_clear(struct session *s);
 
 /* ---- unacked.c: what was delivered and is not settled ---- */
 
-/* The number of the next MESSAGE. 0 when out of memory. */
-uint64_t unacked_next_number(struct session *s);
+/* The number of the next MESSAGE, whose delivery is of this epoch. 0 when out of memory. */
+uint64_t unacked_next_number(struct session *s, uint32_t epoch);
 
 /* -1 when out of memory. */
 int unacked_add(struct session *s, struct session_subscription *sub, uint64_t number, uint64_t tag,

@@ -221,18 +221,34 @@ static size_t unacked_bound(const struct session *s)
     return sum;
 }
 
+/* -1 when it is no number from 0 to 65535. Blanks around it are RabbitMQ's habit. */
+static int read_prefetch(struct slice text, uint16_t *prefetch)
+{
+    uint32_t value = 0;
+    while (text.len && text.ptr[0] == ' ') {
+        text.ptr++;
+        text.len--;
+    }
+    while (text.len && text.ptr[text.len - 1] == ' ') {
+        text.len--;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        value = value * 10 + (uint32_t)((unsigned char)text.ptr[i] - '0');
+        if (text.ptr[i] < '0' || text.ptr[i] > '9' || value > UINT16_MAX) {
+            return -1;
+        }
+    }
+    *prefetch = (uint16_t)value;
+    return text.len ? 0 : -1;
+}
+
 /* RabbitMQ's 0 is "no bound", which nobody gets here: it counts as not given. ERROR and false. */
 static bool check_prefetch(struct session *s, const struct stomp_frame *frame, uint16_t *prefetch)
 {
     struct slice text = stomp_frame_get(frame, "prefetch-count");
     struct error_about about = error_about_frame(frame);
-    uint32_t value = 0;
-    bool is_number = !text.ptr || text.len > 0;
-    for (size_t i = 0; i < text.len && is_number; i++) {
-        is_number = text.ptr[i] >= '0' && text.ptr[i] <= '9' && value <= UINT16_MAX;
-        value = value * 10 + (uint32_t)(text.ptr[i] - '0');
-    }
-    if (!is_number || value > UINT16_MAX) {
+    uint16_t value = 0;
+    if (text.ptr && read_prefetch(text, &value) != 0) {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Processing error",
                      "prefetch-count must be a number from 0 to 65535\n");
         return false;
@@ -251,28 +267,34 @@ static bool check_prefetch(struct session *s, const struct stomp_frame *frame, u
     return true;
 }
 
-/* Gives it a queue of its own. ERROR and false. */
-static bool make_private(struct session *s, const struct stomp_frame *frame,
-                         struct session_subscription *sub, const struct destination *d)
+/* The queue that is its own; *queue NULL: it shares one. ERROR and false. */
+static bool make_queue(struct session *s, const struct stomp_frame *frame,
+                       const struct destination *d, uint16_t *prefetch,
+                       struct session_queue **queue)
 {
     struct session_problem problem = {0};
     struct error_about about = error_about_frame(frame);
-    struct session_queue queue;
+    struct session_queue made;
     char random[QUEUE_RANDOM_LEN + 1];
-    if (!check_prefetch(s, frame, &sub->prefetch)) {
+    *queue = NULL;
+    *prefetch = 0;
+    if (!queue_is_wanted(frame, d)) {
+        return true;
+    }
+    if (!check_prefetch(s, frame, prefetch)) {
         return false;
     }
     s->host->random(s->host_data, random);
     if (queue_from_subscribe(s->settings->config, frame, d, random,
-                             acl_may_shape(d, slice_of(s->user)), &queue, &problem) != 0) {
+                             acl_may_shape(d, slice_of(s->user)), &made, &problem) != 0) {
         error_problem(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", &problem);
         return false;
     }
-    sub->queue = session_queue_keep(&queue);
-    if (!sub->queue) {
+    *queue = session_queue_keep(&made);
+    if (!*queue) {
         error_out_of_memory(s);
     }
-    return sub->queue != NULL;
+    return *queue != NULL;
 }
 
 bool subs_start(struct session *s, struct session_subscription *sub, const struct destination *d,
@@ -305,6 +327,8 @@ void subs_subscribe(struct session *s, const struct stomp_frame *frame)
     struct slice id = stomp_frame_get(frame, "id");
     struct error_about about = error_about_frame(frame);
     enum session_ack ack;
+    uint16_t prefetch;
+    struct session_queue *queue;
     struct destination d;
     if (!spelling.ptr) {
         error_missing_header(s, frame, "destination");
@@ -314,19 +338,19 @@ void subs_subscribe(struct session *s, const struct stomp_frame *frame)
         !check_destination(s, frame, spelling, &d)) {
         return;
     }
+    if (!make_queue(s, frame, &d, &prefetch, &queue)) {
+        return;
+    }
     struct session_subscription *sub = subs_new(s, id, spelling);
     if (!sub) {
+        free(queue);
         error_out_of_memory(s);
         return;
     }
     sub->is_pattern = d.is_pattern;
+    sub->queue = queue;
     sub->ack = ack;
-    if (queue_is_wanted(frame, &d) && !make_private(s, frame, sub, &d)) {
-        if (s->state != SESSION_STATE_CLOSED) {
-            subs_drop(s, sub);
-        }
-        return;
-    }
+    sub->prefetch = prefetch;
     if (subs_start(s, sub, &d, &about, about.receipt)) {
         reply_receipt_of(s, frame);
     }

@@ -32,12 +32,6 @@ static struct unacked_set *set_of(struct session *s)
     return s->unacked;
 }
 
-uint64_t unacked_next_number(struct session *s)
-{
-    struct unacked_set *set = set_of(s);
-    return set ? ++set->last_number : 0;
-}
-
 int unacked_add(struct session *s, struct session_subscription *sub, uint64_t number, uint64_t tag,
                 uint32_t id_hash)
 {
@@ -207,6 +201,16 @@ void unacked_restored(struct session *s, uint32_t epoch)
         set->stale_number = set->last_number;
         set->epoch = epoch;
     }
+}
+
+uint64_t unacked_next_number(struct session *s, uint32_t epoch)
+{
+    struct unacked_set *set = set_of(s);
+    if (!set) {
+        return 0;
+    }
+    unacked_restored(s, epoch);
+    return ++set->last_number;
 }
 
 void unacked_orphan(struct session *s, struct session_subscription *sub)
