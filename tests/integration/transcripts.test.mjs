@@ -17,13 +17,16 @@ const TRANSPORTS = (process.env.STOMPGATE_TRANSPORTS ?? 'ws,tcp').split(',');
 
 // As run_init() of tests/unit/test_session.c has it.
 const everybody = ['*'];
-const open = { send: everybody, subscribe: everybody };
+const open = { send: everybody, subscribe: everybody, queues: everybody };
 const ROUTES = [
     { prefix: '/topic/', ...open },
     { prefix: '/fanout/', ...open },
     { prefix: '/exchange/', ...open },
     { prefix: '/closed/', exchange: 'closed', type: 'topic', declare: true, send: ['ann'], subscribe: ['ann', 'bob'] },
     { prefix: '/stored/', exchange: 'stored', type: 'topic', declare: true, store: true, ...open },
+    { prefix: '/queue/', ...open },
+    { prefix: '/amq/queue/', send: ['ann'], subscribe: ['ann', 'bob'] },
+    { prefix: '/unshaped/', exchange: 'unshaped', type: 'topic', declare: true, send: everybody, subscribe: everybody },
 ];
 
 const folder = path.join(root, 'tests/transcripts');

@@ -50,7 +50,7 @@ class Play {
         }
         const add = (all, prefix, word) => (word.length > 200 ? all : `${prefix}${word}${this.tag}`);
         return bytes
-            .replace(/^((?:destination|reply-to):(?!amq\.)(?:\/(?:amq\/queue|temp-queue|(?!exchange|amq|temp-queue)[a-z]+)\/)?)([A-Za-z0-9_]+)/gm, add)
+            .replace(/^((?:destination|reply-to):(?:\/(?:amq\/queue|temp-queue|(?!exchange|amq|temp-queue)[a-z]+)\/)?)(?!amq\.|stompgate\.|stomp\.gen-)([A-Za-z0-9_]+)/gm, add)
             .replace(/^(destination:\/exchange\/[^/\n]+\/)([A-Za-z0-9_]+)/gm, add)
             .replace(/^(x-queue-name:)([A-Za-z0-9_]+)/gm, add);
     }
