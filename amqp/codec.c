@@ -1,13 +1,11 @@
-#include "amqp/codec.h"
+#include "amqp/codec_internal.h"
 
 #include <amqp.h>
 #include <amqp_framing.h>
-#include <stdio.h>
 #include <string.h>
 
 #define FRAME_HEADER 7
 #define FRAME_END 0xce
-#define CLASS_BASIC 60
 
 static void put16(uint8_t *p, uint16_t v)
 {
@@ -27,21 +25,6 @@ static void put64(uint8_t *p, uint64_t v)
     put32(p + 4, (uint32_t)v);
 }
 
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    return (uint64_t)get32(p) << 32 | get32(p + 4);
-}
-
 /* ---- Frames ---- */
 
 ssize_t codec_next(const uint8_t *bytes, size_t len, size_t frame_max, struct codec_frame *frame)
@@ -49,7 +32,7 @@ ssize_t codec_next(const uint8_t *bytes, size_t len, size_t frame_max, struct co
     if (len < FRAME_HEADER) {
         return 0;
     }
-    size_t payload = get32(bytes + 3);
+    size_t payload = codec_get32(bytes + 3);
     if (payload + CODEC_FRAME_OVERHEAD > frame_max) {
         return -1;
     }
@@ -60,7 +43,7 @@ ssize_t codec_next(const uint8_t *bytes, size_t len, size_t frame_max, struct co
         return -1;
     }
     frame->type = bytes[0];
-    frame->channel = get16(bytes + 1);
+    frame->channel = codec_get16(bytes + 1);
     frame->payload = bytes + FRAME_HEADER;
     frame->len = payload;
     return (ssize_t)(payload + CODEC_FRAME_OVERHEAD);
@@ -244,7 +227,7 @@ static ssize_t write_properties(uint8_t *mem, size_t cap, const struct broker_pr
         to.headers.num_entries = (int)p->n_headers;
         to.headers.entries = entries;
     }
-    return amqp_encode_properties(CLASS_BASIC, &to, (amqp_bytes_t){cap, mem});
+    return amqp_encode_properties(CODEC_CLASS_BASIC, &to, (amqp_bytes_t){cap, mem});
 }
 
 ssize_t codec_publish_head(uint8_t *mem, size_t cap, uint16_t channel,
@@ -269,222 +252,9 @@ ssize_t codec_publish_head(uint8_t *mem, size_t cap, uint16_t channel,
     if (m < 0) {
         return -1;
     }
-    put16(fixed, CLASS_BASIC);
+    put16(fixed, CODEC_CLASS_BASIC);
     put16(fixed + 2, 0);
     put64(fixed + 4, publish->body.len);
     frame_begin(frame, CODEC_HEADER, channel, 12 + (size_t)m);
     return n + 12 + m + (ssize_t)CODEC_FRAME_OVERHEAD;
-}
-
-/* ---- What comes in ---- */
-
-/* Reads from the front; once something does not fit, is_bad stays set and zeros come out. */
-struct cursor {
-    const uint8_t *at;
-    size_t left;
-    bool is_bad;
-};
-
-static const uint8_t *take(struct cursor *c, size_t n)
-{
-    static const uint8_t zeros[8];
-    if (c->is_bad || c->left < n) {
-        c->is_bad = true;
-        return n <= sizeof(zeros) ? zeros : NULL;
-    }
-    const uint8_t *at = c->at;
-    c->at += n;
-    c->left -= n;
-    return at;
-}
-
-static struct slice take_bytes(struct cursor *c, size_t n)
-{
-    const uint8_t *at = take(c, n);
-    if (c->is_bad) {
-        return (struct slice){NULL, 0};
-    }
-    return (struct slice){(const char *)at, n};
-}
-
-static struct slice take_short(struct cursor *c)
-{
-    return take_bytes(c, *take(c, 1));
-}
-
-static struct slice take_long(struct cursor *c)
-{
-    return take_bytes(c, get32(take(c, 4)));
-}
-
-int codec_content(struct slice payload, uint64_t *body_size, struct slice *properties)
-{
-    const uint8_t *bytes = (const uint8_t *)payload.ptr;
-    if (payload.len < 14 || get16(bytes) != CLASS_BASIC) {
-        return -1;
-    }
-    *body_size = get64(bytes + 4);
-    *properties = (struct slice){payload.ptr + 12, payload.len - 12};
-    return 0;
-}
-
-static struct slice number(char text[CODEC_NUMBER_MAX], int n)
-{
-    return (struct slice){text, n > 0 && n < CODEC_NUMBER_MAX ? (size_t)n : 0};
-}
-
-static struct slice signed_text(char text[CODEC_NUMBER_MAX], int64_t v)
-{
-    return number(text, snprintf(text, CODEC_NUMBER_MAX, "%lld", (long long)v));
-}
-
-static struct slice unsigned_text(char text[CODEC_NUMBER_MAX], uint64_t v)
-{
-    return number(text, snprintf(text, CODEC_NUMBER_MAX, "%llu", (unsigned long long)v));
-}
-
-static struct slice float_text(char text[CODEC_NUMBER_MAX], double v, int digits)
-{
-    return number(text, snprintf(text, CODEC_NUMBER_MAX, "%.*g", digits, v));
-}
-
-static struct slice float32_text(char text[CODEC_NUMBER_MAX], const uint8_t *p)
-{
-    uint32_t bits = get32(p);
-    float v;
-    memcpy(&v, &bits, sizeof(v));
-    return float_text(text, (double)v, 9);
-}
-
-static struct slice float64_text(char text[CODEC_NUMBER_MAX], const uint8_t *p)
-{
-    uint64_t bits = get64(p);
-    double v;
-    memcpy(&v, &bits, sizeof(v));
-    return float_text(text, v, 17);
-}
-
-/* A decimal is an integer that is divided by ten to the power of `scale`. */
-static struct slice decimal_text(char text[CODEC_NUMBER_MAX], unsigned scale, int32_t v)
-{
-    char digits[CODEC_NUMBER_MAX];
-    if (scale > 18) {
-        return (struct slice){NULL, 0};
-    }
-    long long magnitude = v < 0 ? -(long long)v : v;
-    int n = snprintf(digits, sizeof(digits), "%0*lld", (int)scale + 1, magnitude);
-    int whole = n - (int)scale;
-    return number(text, snprintf(text, CODEC_NUMBER_MAX, "%s%.*s%s%s", v < 0 ? "-" : "", whole,
-                                 digits, scale ? "." : "", digits + whole));
-}
-
-/* One table value as text, in RabbitMQ's reading of the type letters. Absent for what is not a
- * scalar. */
-static struct slice take_value(struct cursor *c, char text[CODEC_NUMBER_MAX])
-{
-    switch (*take(c, 1)) {
-    case 't':
-        return *take(c, 1) ? SLICE_LITERAL("true") : SLICE_LITERAL("false");
-    case 'b':
-        return signed_text(text, (int8_t)*take(c, 1));
-    case 'B':
-        return unsigned_text(text, *take(c, 1));
-    case 's':
-        return signed_text(text, (int16_t)get16(take(c, 2)));
-    case 'u':
-        return unsigned_text(text, get16(take(c, 2)));
-    case 'I':
-        return signed_text(text, (int32_t)get32(take(c, 4)));
-    case 'i':
-        return unsigned_text(text, get32(take(c, 4)));
-    case 'l':
-        return signed_text(text, (int64_t)get64(take(c, 8)));
-    case 'L':
-    case 'T':
-        return unsigned_text(text, get64(take(c, 8)));
-    case 'f':
-        return float32_text(text, take(c, 4));
-    case 'd':
-        return float64_text(text, take(c, 8));
-    case 'D': {
-        unsigned scale = *take(c, 1);
-        return decimal_text(text, scale, (int32_t)get32(take(c, 4)));
-    }
-    case 'S':
-    case 'x':
-        return take_long(c);
-    case 'F':
-    case 'A':
-        take_long(c); /* skipped by its length: however deep it is nested, nobody walks into it */
-        return (struct slice){NULL, 0};
-    case 'V':
-        return (struct slice){NULL, 0};
-    default:
-        c->is_bad = true; /* unknown type: its length is unknown too */
-        return (struct slice){NULL, 0};
-    }
-}
-
-static void take_table(struct cursor *outer, struct broker_properties *p, struct codec_room *room)
-{
-    struct slice bytes = take_long(outer);
-    struct cursor c = {(const uint8_t *)bytes.ptr, bytes.len, false};
-    size_t n = 0;
-    while (c.left > 0 && !c.is_bad) {
-        char spare[CODEC_NUMBER_MAX];
-        struct slice name = take_short(&c);
-        struct slice value = take_value(&c, n < BROKER_MAX_HEADERS ? room->numbers[n] : spare);
-        if (!c.is_bad && value.ptr && name.len > 0 && n < BROKER_MAX_HEADERS) {
-            room->headers[n].name = name;
-            room->headers[n].value = value;
-            n++;
-        }
-    }
-    outer->is_bad = outer->is_bad || c.is_bad;
-    p->headers = room->headers;
-    p->n_headers = n;
-}
-
-int codec_properties(struct slice bytes, struct broker_properties *p, struct codec_room *room)
-{
-    struct cursor c = {(const uint8_t *)bytes.ptr, bytes.len, false};
-    unsigned flags = get16(take(&c, 2));
-    memset(p, 0, sizeof(*p));
-    if (flags & 1) {
-        return -1; /* a second flags word: the class basic has none */
-    }
-    if (flags & AMQP_BASIC_CONTENT_TYPE_FLAG) {
-        p->content_type = take_short(&c);
-    }
-    if (flags & AMQP_BASIC_CONTENT_ENCODING_FLAG) {
-        p->content_encoding = take_short(&c);
-    }
-    if (flags & AMQP_BASIC_HEADERS_FLAG) {
-        take_table(&c, p, room);
-    }
-    if (flags & AMQP_BASIC_DELIVERY_MODE_FLAG) {
-        p->has_delivery_mode = true;
-        p->delivery_mode = *take(&c, 1);
-    }
-    if (flags & AMQP_BASIC_PRIORITY_FLAG) {
-        p->has_priority = true;
-        p->priority = *take(&c, 1);
-    }
-    struct slice *strings[] = {&p->correlation_id, &p->reply_to, &p->expiration, &p->message_id};
-    for (unsigned i = 0; i < 4; i++) {
-        if (flags & (unsigned)AMQP_BASIC_CORRELATION_ID_FLAG >> i) {
-            *strings[i] = take_short(&c);
-        }
-    }
-    if (flags & AMQP_BASIC_TIMESTAMP_FLAG) {
-        p->has_timestamp = true;
-        p->timestamp = get64(take(&c, 8));
-    }
-    struct slice *last[] = {&p->type, &p->user_id, &p->app_id};
-    for (unsigned i = 0; i < 3; i++) {
-        if (flags & (unsigned)AMQP_BASIC_TYPE_FLAG >> i) {
-            *last[i] = take_short(&c);
-        }
-    }
-    return c.is_bad ? -1 : 0;
 }

@@ -4,7 +4,7 @@
  * Methods are encoded and decoded by rabbitmq-c; frames are cut here, and the content properties of
  * what comes in are read here too, for two reasons. rabbitmq-c 0.11 recurses into nested tables
  * without a bound and fails the whole stream when one publisher's table is malformed; this reader
- * skips what is nested by its length and fails that one message only. Nothing here keeps a pointer
+ * has bounds for what is nested and fails that one message only. Nothing here keeps a pointer
  * after it returns, but results point into the bytes that were given.
  */
 #pragma once
@@ -62,11 +62,14 @@ ssize_t codec_publish_head(uint8_t *mem, size_t cap, uint16_t channel,
     __attribute__((warn_unused_result));
 
 #define CODEC_NUMBER_MAX 40
+#define CODEC_DEPTH_MAX 8    /* tables and arrays inside each other */
+#define CODEC_FIELDS_MAX 512 /* of tables and arrays of one message that are looked at */
 
 /* Room that decoded headers live in. */
 struct codec_room {
     struct broker_header headers[BROKER_MAX_HEADERS];
     char numbers[BROKER_MAX_HEADERS][CODEC_NUMBER_MAX];
+    char names[BROKER_MAX_HEADERS * CODEC_NAME_MAX]; /* of what was nested */
 };
 
 /* Reads the payload of a content header frame: its body size, and the slice where its properties
@@ -74,7 +77,10 @@ struct codec_room {
 int codec_content(struct slice payload, uint64_t *body_size, struct slice *properties)
     __attribute__((warn_unused_result));
 
-/* Reads the properties. Headers behind the first BROKER_MAX_HEADERS are left out. 0, or -1 when
- * malformed. */
+/* Reads the properties. Tables and arrays are flattened: their scalars become headers with dotted
+ * names, "x-death.0.queue". What lies deeper than CODEC_DEPTH_MAX, has a longer name than
+ * CODEC_NAME_MAX or comes behind the first BROKER_MAX_HEADERS or CODEC_FIELDS_MAX is left out, and
+ * so is a table or array that is malformed inside its length. 0, or -1 when malformed. *properties
+ * borrows from `bytes` and *room. */
 int codec_properties(struct slice bytes, struct broker_properties *properties,
                      struct codec_room *room) __attribute__((warn_unused_result));

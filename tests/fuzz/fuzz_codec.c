@@ -1,7 +1,9 @@
 /* Any bytes, for the reader of AMQP content properties and for the cutter of frames. What must
  * hold:
  *
- * 1. Whatever is read lies inside the bytes that were given, and header names have 1 to 255 bytes.
+ * 1. Whatever is read lies inside the bytes that were given or in the room for it, header names
+ * have 1 to 255 bytes, and what was flattened out of a table lies behind one another without
+ * overlap.
  * 2. What was read and is written again by rabbitmq-c reads as the same: no name or value can slip
  * into another field.
  * 3. Frames come out the same however often the front is looked at.
@@ -9,6 +11,7 @@
 #include "amqp/codec.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +74,32 @@ static void write_again(const struct broker_properties *read)
     free(bytes);
 }
 
+static bool is_inside(struct slice s, const void *bytes, size_t len)
+{
+    uintptr_t at = (uintptr_t)s.ptr;
+    uintptr_t from = (uintptr_t)bytes;
+    return at >= from && at + s.len <= from + len;
+}
+
+static void check_headers(const struct broker_properties *p, const uint8_t *bytes, size_t len)
+{
+    const char *next = first_room.names;
+    assert(p->n_headers <= BROKER_MAX_HEADERS);
+    for (size_t i = 0; i < p->n_headers; i++) {
+        struct slice name = p->headers[i].name;
+        struct slice value = p->headers[i].value;
+        assert(name.len > 0 && name.len <= CODEC_NAME_MAX);
+        if (!is_inside(name, bytes, len)) {
+            assert(name.ptr == next && is_inside(name, first_room.names, sizeof(first_room.names)));
+            assert(memchr(name.ptr, '.', name.len));
+            next += name.len;
+        }
+        assert(is_inside(value, bytes, len) || slice_is(value, "true") ||
+               slice_is(value, "false") ||
+               is_inside(value, first_room.numbers[i], sizeof(first_room.numbers[i])));
+    }
+}
+
 static void read_properties(const uint8_t *data, size_t size)
 {
     struct broker_properties p;
@@ -80,10 +109,7 @@ static void read_properties(const uint8_t *data, size_t size)
         memcpy(copy, data, size);
     }
     if (codec_properties((struct slice){(const char *)copy, size}, &p, &first_room) == 0) {
-        assert(p.n_headers <= BROKER_MAX_HEADERS);
-        for (size_t i = 0; i < p.n_headers; i++) {
-            assert(p.headers[i].name.len > 0 && p.headers[i].name.len <= CODEC_NAME_MAX);
-        }
+        check_headers(&p, copy, size);
         write_again(&p);
     }
     free(copy);

@@ -22,7 +22,7 @@ struct user {
     uint64_t consumer[MAX_SEEN];
     int number[MAX_SEEN]; /* the body's */
     bool is_redelivered[MAX_SEEN];
-    uint32_t epoch;
+    char headers[2048]; /* of the last delivery: "name=value;" */
     unsigned n_cancelled;
     uint64_t cancelled;
     unsigned n_closed;
@@ -54,6 +54,17 @@ static void on_answered(void *owner, uint64_t cookie, const struct broker_reply 
     perhaps_close(u);
 }
 
+static void note_headers(struct user *u, const struct broker_properties *p)
+{
+    size_t len = 0;
+    u->headers[0] = '\0';
+    for (size_t i = 0; i < p->n_headers && len < sizeof(u->headers); i++) {
+        const struct broker_header *h = &p->headers[i];
+        len += (size_t)snprintf(u->headers + len, sizeof(u->headers) - len, "%.*s=%.*s;",
+                                (int)h->name.len, h->name.ptr, (int)h->value.len, h->value.ptr);
+    }
+}
+
 static void on_private_delivery(void *owner, uint64_t consumer, const struct broker_delivery *d)
 {
     struct user *u = owner;
@@ -62,6 +73,7 @@ static void on_private_delivery(void *owner, uint64_t consumer, const struct bro
     assert_true(u->n_delivered < MAX_SEEN);
     assert_int_equal(d->epoch, private_epoch(u->ch));
     snprintf(body, sizeof(body), "%.*s", (int)d->body.len, d->body.ptr);
+    note_headers(u, &d->properties);
     u->tags[u->n_delivered] = d->tag;
     u->consumer[u->n_delivered] = consumer;
     u->number[u->n_delivered] = atoi(body);
@@ -324,6 +336,40 @@ static void test_prefetch_is_of_each_consumer(void **state)
     private_close(u.ch);
     delete_queue("t.private.p1");
     delete_queue("t.private.p2");
+    close_world(w);
+}
+
+static void test_dead_letters_tell_their_story(void **state)
+{
+    (void)state;
+    struct world *w = open_private_world("private dead");
+    struct user u = join(w);
+    const struct broker_argument args[] = {
+        {BROKER_TEXT, SLICE_LITERAL("x-dead-letter-exchange"), SLICE_LITERAL(""), 0},
+        {BROKER_TEXT, SLICE_LITERAL("x-dead-letter-routing-key"), SLICE_LITERAL("t.private.tomb"),
+         0},
+    };
+    struct broker_declare queue = {
+        .name = SLICE_LITERAL("t.private.live"), .is_auto_delete = true, .args = args, .n_args = 2};
+    delete_queue("t.private.live");
+    open_user(&u);
+    declare_exclusive(&u, "t.private.tomb", 1);
+    assert_int_equal(private_declare(u.ch, &queue, 2), 0);
+    WAIT_USER(&u, n_answered, 2);
+    fill("t.private.live", 1);
+    consume_from(&u, "t.private.live", "c", 0, 3);
+    WAIT_USER(&u, n_delivered, 1);
+    assert_string_equal(u.headers, "");
+    private_nack(u.ch, u.tags[0], false, false);
+    consume_from(&u, "t.private.tomb", "d", 0, 4);
+    WAIT_USER(&u, n_delivered, 2);
+    assert_int_equal(u.consumer[1], 4);
+    assert_non_null(strstr(u.headers, "x-death.0.count=1;"));
+    assert_non_null(strstr(u.headers, "x-death.0.reason=rejected;"));
+    assert_non_null(strstr(u.headers, "x-death.0.queue=t.private.live;"));
+    assert_non_null(strstr(u.headers, "x-death.0.routing-keys.0=t.private.live;"));
+    assert_non_null(strstr(u.headers, "x-first-death-queue=t.private.live;"));
+    private_close(u.ch);
     close_world(w);
 }
 
@@ -735,6 +781,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_nack_puts_back_in_order),
         cmocka_unit_test(test_sync_says_that_acks_were_handled),
         cmocka_unit_test(test_prefetch_is_of_each_consumer),
+        cmocka_unit_test(test_dead_letters_tell_their_story),
         cmocka_unit_test(test_arguments_have_their_types),
         cmocka_unit_test(test_what_cannot_be_encoded_is_refused),
         cmocka_unit_test(test_an_error_costs_its_channel_alone),
