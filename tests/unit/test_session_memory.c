@@ -87,24 +87,27 @@ static void *counted_realloc(void *old, size_t size)
 #undef refused
 #include "gateway/session/deliveries.c"
 #include "gateway/session/error.c"
+#define resolve outgoing_resolve
+#include "gateway/session/outgoing.c"
+#undef resolve
 #include "gateway/session/parked.c"
+#include "gateway/session/receipts.c"
 #include "gateway/session/reply.c"
 #define keep sends_keep
 #define refuse sends_refuse
-#define resolve sends_resolve
 #include "gateway/session/sends.c"
-#undef resolve
 #undef refuse
 #undef keep
 #include "gateway/session/session.c"
 #include "gateway/session/session_step.c"
-#define find subs_find_either
 #define keep subs_keep
 #define refused subs_refused
+#define give_up subs_give_up
 #include "gateway/session/subs.c"
+#undef give_up
 #undef refused
 #undef keep
-#undef find
+#include "gateway/session/subscribe.c"
 #define answer syncs_answer_one
 #define pop syncs_pop
 #define unknown syncs_unknown

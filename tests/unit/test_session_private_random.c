@@ -38,7 +38,7 @@ static unsigned roll(struct dice *dice, unsigned n)
 /* A frame of the client: its receipt is "f<n>". */
 struct frame {
     bool is_answered;
-    bool is_send;      /* outside of transactions: RECEIPT only after its confirm */
+    bool is_send; /* outside of transactions: RECEIPT only after its confirm */
     bool is_confirmed;
     unsigned tx; /* 0: none */
 };
@@ -128,11 +128,11 @@ static void answered(struct world *w, const char *text, bool is_receipt)
     struct frame *frame = &w->frames[n];
     if (frame->is_answered) {
         show(w);
-            fail_msg("f%u is answered twice", n);
+        fail_msg("f%u is answered twice", n);
     }
     if (is_receipt && frame->is_send && !frame->is_confirmed) {
         show(w);
-            fail_msg("f%u has a RECEIPT before its confirm", n);
+        fail_msg("f%u has a RECEIPT before its confirm", n);
     }
     frame->is_answered = true;
 }
@@ -266,7 +266,7 @@ static void host_settle(void *host, const struct session_settle *settle)
     }
     if (!is_known) {
         show(w);
-            fail_msg("%u was settled twice", (unsigned)settle->tag);
+        fail_msg("%u was settled twice", (unsigned)settle->tag);
     }
 }
 
@@ -423,9 +423,8 @@ static size_t put_send(struct world *w, char *text, size_t size, unsigned n, uns
 static size_t put_subscribe(struct world *w, char *text, size_t size, unsigned n)
 {
     static const char *const kinds[] = {
-        "/queue/a\nack:client",           "/queue/b\nack:client-individual",
-        "/queue/c",                       "/topic/a\nack:client",
-        "/topic/b\nack:client-individual", "/topic/c"};
+        "/queue/a\nack:client", "/queue/b\nack:client-individual", "/queue/c",
+        "/topic/a\nack:client", "/topic/b\nack:client-individual", "/topic/c"};
     unsigned id = w->next_id && roll(&w->dice, 60) == 0 ? w->next_id - 1 : w->next_id++;
     return (size_t)snprintf(text, size, "SUBSCRIBE\nid:%u\ndestination:%s\nreceipt:f%u\n\n", id,
                             kinds[roll(&w->dice, 6)], n) +
@@ -504,7 +503,8 @@ static void answer_subscribe(struct world *w, bool is_ok)
     uint32_t handle = w->outstanding;
     if (handle) {
         w->outstanding = 0;
-        step(w, (struct session_event){.type = SESSION_SUBSCRIBED, .answer = {handle, is_ok, NULL}});
+        step(w,
+             (struct session_event){.type = SESSION_SUBSCRIBED, .answer = {handle, is_ok, NULL}});
     }
 }
 
