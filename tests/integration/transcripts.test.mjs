@@ -132,6 +132,7 @@ before(async () => {
     const connection = await h.amqp();
     amqp = { connection, confirm: await connection.createConfirmChannel() };
     await amqp.confirm.assertQueue('work', { durable: true }); // what transcripts of /amq/queue/ find there
+    await amqp.confirm.assertExchange('x', 'topic'); // and those of /exchange/
 });
 
 after(() => h.close());

@@ -10,8 +10,9 @@ import { sleep, waitFor } from './harness.mjs';
 import { BEAT, Peer } from './peer.mjs';
 
 const DEADLINE_MS = 15000;
-const EARLY = 0.93; // a wait is never longer than the transcript's: the gateway's clock began before ours
+const EARLY = 0.85; // a wait is never longer than the transcript's: the gateway's clock began before ours
 const HALF = 0.5; // nothing may come in the first half of a wait that something ends: the exact time is for the unit tests
+const TICKS_MS = 300; // but for a gateway's ticks of its own
 
 let plays = 0;
 
@@ -53,6 +54,7 @@ class Play {
         return bytes
             .replace(/^((?:destination|reply-to):(?:\/(?:temp-queue|(?!exchange|amq|temp-queue)[a-z]+)\/)?)(?!amq\.|stompgate\.|stomp\.gen-)([A-Za-z0-9_]+)/gm, add)
             .replace(/^(destination:\/exchange\/[^/\n]+\/)([A-Za-z0-9_]+)/gm, add)
+            .replace(/^((?:message-)?id:Q_\/[a-z]+\/)([A-Za-z0-9_]+)/gm, add)
             .replace(/^(x-queue-name:)([A-Za-z0-9_]+)/gm, add);
     }
 
@@ -149,7 +151,7 @@ class Play {
 
     // Nothing may come in a wait but what is late from before it.
     async #wait({ ms, isExpected }) {
-        const end = Date.now() + Math.max(0, ms * (isExpected ? HALF : EARLY) - 50);
+        const end = Date.now() + Math.max(0, ms * (isExpected ? HALF : EARLY) - (isExpected ? TICKS_MS : 50));
         while (Date.now() < end) {
             if (this.peer.items.length > 0) {
                 const got = await this.#next();
@@ -184,7 +186,7 @@ class Play {
 
     // When the answer is there, so is everything that was subscribed before.
     async #sync() {
-        if (this.isSynced) {
+        if (this.isSynced || this.hasLeft) {
             return;
         }
         const id = `sync-${this.nSyncs++}`;
@@ -261,6 +263,7 @@ class Play {
                 return this.#deliver(step);
             case 'send':
                 this.isSynced = false;
+                this.hasLeft ||= /(^|\0\n*)DISCONNECT\n/.test(step.bytes);
                 return this.peer.write(this.outgoing(step.bytes), this.random);
             case 'expect':
                 return this.#expect(step.frame);

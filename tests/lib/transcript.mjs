@@ -127,23 +127,33 @@ class Reader {
     #frame(bytes) {
         const head = bytes.slice(0, bytes.indexOf('\n\n'));
         const command = head.split('\n')[0];
-        if (/^(CONNECT|STOMP)$/.test(command) && header(head, 'login') !== undefined) {
-            this.#login(header(head, 'login'), header(head, 'passcode'));
-        }
         const receipt = header(head, 'receipt');
         if (receipt !== undefined && /^(SEND|COMMIT|ACK|NACK|DISCONNECT|SUBSCRIBE|UNSUBSCRIBE|ABORT)$/.test(command)) {
             this.receipts.add(receipt);
         }
     }
 
-    #login(login, passcode) {
-        if (this.isLoginRefused || this.lines.some((line) => line.startsWith('login refused'))) {
-            return; // nobody of that name
+    // ! login 'ann' 'pw', or with - for what was not given
+    #login(line) {
+        const [, login, passcode] = /^! login (\S+) (.*)$/.exec(line);
+        this.asked = login === '-' ? null : [login, passcode].map((text) => (text === '-' ? undefined : decode(text.slice(1, -1))));
+        if (this.hostWaits.has('login')) {
+            this.open.add('login');
+        } else {
+            this.#letIn(!this.isLoginRefused);
         }
-        if (passcode === undefined) {
-            this.#stop('host');
+    }
+
+    // Who is refused is no user of the gateway.
+    #letIn(isOk) {
+        if (isOk && this.asked) {
+            const [login, passcode] = this.asked;
+            if (passcode === undefined) {
+                this.#stop('host');
+            }
+            this.credentials.set(login, passcode);
         }
-        this.credentials.set(login, passcode);
+        this.asked = null;
     }
 
     #server(line) {
@@ -166,8 +176,8 @@ class Reader {
         if (close) {
             this.isClosed = true;
             this.steps.push({ kind: 'close', code: Number(close[1]), text: decode(close[3]) });
-        } else if (line.startsWith('! login') && this.hostWaits.has('login')) {
-            this.open.add('login');
+        } else if (line.startsWith('! login ')) {
+            this.#login(line);
         } else if (line.startsWith('! subscribe') && this.hostWaits.has('subscribe')) {
             this.open.add(`subscribe ${line.split(' ')[2]}`);
         } else if (/^! publish \d/.test(line)) {
@@ -249,6 +259,7 @@ class Reader {
         } else if (word === 'wait') {
             this.#wait(Number(rest[0]), at);
         } else if (word === 'login') {
+            this.#letIn(rest[0] === 'ok');
             this.#answered('login');
         } else if (word === 'settled') {
             this.#answered(`publish ${rest[0]}`);
@@ -281,7 +292,7 @@ class Reader {
     }
 
     #hostMode([what, verdict]) {
-        this.isLoginRefused ||= what === 'login' && verdict === 'refuse';
+        this.isLoginRefused = what === 'login' ? verdict === 'refuse' : this.isLoginRefused;
         if (verdict === 'wait') {
             this.hostWaits.add(what);
         } else {
