@@ -257,6 +257,9 @@ int private_subscription_consume(struct private_subscription *sub, enum private_
 
 /* ---- private_flow.c ---- */
 
+/* Something that came before is to be put back: what comes now must not overtake it. */
+bool private_flow_holds(const struct private_subscription *sub);
+
 /* Puts it back, and stops the consumer. */
 void private_flow_hold(struct private_subscription *sub, uint64_t tag, size_t bytes);
 void private_flow_answered(struct private_subscription *sub, enum private_request request);

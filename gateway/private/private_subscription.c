@@ -393,7 +393,8 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
     }
     bool must_take = private_stream_take(sub, delivery) || sub->is_no_ack;
     bool gap = sub->has_gap;
-    if (sub->state != PRIVATE_ENDING && (!s->is_held || must_take)) {
+    bool is_held = s->is_held || private_flow_holds(sub);
+    if (sub->state != PRIVATE_ENDING && (!is_held || must_take)) {
         if (give(sub, delivery, must_take)) {
             return;
         }
