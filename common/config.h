@@ -97,7 +97,7 @@ struct config {
     struct {
         bool enabled;
         char *bind;
-        int port; /* 0: any free one, logged as listener.open */
+        int port; /* 0: any free one, logged as tcp.open */
         bool error_close;
     } tcp;
     struct {

@@ -95,8 +95,9 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
 
 /* ---- What the transport tells ---- */
 
-struct client *client_new(struct reactor *r, const struct transport_functions *functions,
-                          void *connection, const char *address)
+struct client *client_new(struct reactor *r, const struct session_settings *settings,
+                          const struct transport_functions *functions, void *connection,
+                          const char *address)
 {
     char name[sizeof r->name + 20];
     int len = snprintf(name, sizeof name, "%s-%llx", r->name, (unsigned long long)++r->last_client);
@@ -116,7 +117,7 @@ struct client *client_new(struct reactor *r, const struct transport_functions *f
     list_init(&c->written);
     wheel_timer_init(&c->timer, on_timer);
     outq_init(&c->outq, (size_t)r->config->limits.out_queue_bytes, &r->dirty);
-    c->session = session_new(&r->settings, &client_session_host, c, c->name, r->now_ms);
+    c->session = session_new(settings, &client_session_host, c, c->name, r->now_ms);
     if (!c->session || map_put(&r->clients, &c->id, sizeof c->id, c) != 0) {
         session_free(c->session);
         free(c);
@@ -191,6 +192,11 @@ void client_gone(struct client *c)
     } else {
         bury(c);
     }
+}
+
+bool client_is_owed(const struct client *c)
+{
+    return session_has_waiting(c->session) || session_is_leaving(c->session);
 }
 
 struct outq *client_outq(struct client *c)

@@ -14,7 +14,8 @@ static const struct {
     const char *help;
 } table[METRIC_COUNT] = {
     [METRIC_CONNECTIONS] = {"connections", "gauge", "Sockets that are open."},
-    [METRIC_SESSIONS] = {"sessions", "gauge", "WebSockets that are open."},
+    [METRIC_SESSIONS] = {"sessions", "gauge", "Sessions that are open."},
+    [METRIC_TCP_SESSIONS] = {"tcp_sessions", "gauge", "Sessions over plain TCP that are open."},
     [METRIC_SUBSCRIPTIONS] = {"subscriptions", "gauge", "Subscriptions that are open."},
     [METRIC_ACCEPTED] = {"accepted_total", "counter", "Sockets accepted."},
     [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "counter",

@@ -12,7 +12,8 @@
 
 enum metric {
     METRIC_CONNECTIONS,   /* gauge: sockets accepted and not closed */
-    METRIC_SESSIONS,      /* gauge: WebSockets */
+    METRIC_SESSIONS,      /* gauge: WebSockets, and plain connections */
+    METRIC_TCP_SESSIONS,  /* gauge: those of plain TCP */
     METRIC_SUBSCRIPTIONS, /* gauge */
     METRIC_ACCEPTED,
     METRIC_ACCEPT_PAUSED,     /* times that accepting paused for want of file descriptors */

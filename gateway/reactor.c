@@ -297,6 +297,7 @@ static void on_prepare(uv_prepare_t *handle)
         client_written(r);
     } while (!list_is_empty(&r->dirty));
     transport_turn(r->transport);
+    tcp_turn(r->tcp);
     client_reap(r);
 }
 
@@ -365,7 +366,8 @@ static int open_parts(struct reactor *r, struct metrics **siblings, int n_siblin
     r->publish = publish_new(&publish);
     r->private = open_private(r);
     r->transport = transport_new(r, siblings, n_siblings);
-    return r->live && r->publish && r->private && r->transport ? 0 : -1;
+    r->tcp = tcp_new(r);
+    return r->live && r->publish && r->private && r->transport && r->tcp ? 0 : -1;
 }
 
 struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings,
@@ -383,6 +385,7 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     siblings[number] = &r->metrics;
     r->last_client = unix_ms() << 16; /* ids do not come again after a restart */
     session_settings_init(&r->settings, config, false);
+    session_settings_init(&r->tcp_settings, config, true);
     list_init(&r->dirty);
     list_init(&r->doomed);
     list_init(&r->waiting);
@@ -402,10 +405,14 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     return r;
 }
 
-int reactor_listen(struct reactor *r, int *port)
+int reactor_listen(struct reactor *r, int *port, int *tcp_port)
 {
-    r->listener = listener_new(r, port);
-    return r->listener ? 0 : -1;
+    const struct config *c = r->config;
+    r->listener = listener_new(r);
+    if (!r->listener || listener_open(r->listener, c->gateway.bind, port, transport_adopt) != 0) {
+        return -1;
+    }
+    return c->tcp.enabled ? listener_open(r->listener, c->tcp.bind, tcp_port, tcp_adopt) : 0;
 }
 
 void reactor_run(struct reactor *r)
@@ -435,6 +442,7 @@ void reactor_free(struct reactor *r)
     history_free(r->history);
     listener_free(r->listener);
     transport_free(r->transport);
+    tcp_free(r->tcp);
     map_fini(&r->clients);
     uv_loop_close(&r->uv->loop);
     free(r->uv);

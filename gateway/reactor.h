@@ -1,7 +1,8 @@
 /* One gateway thread: a libuv loop that owns all it needs and shares nothing with its siblings
  * (design section 4).
  *
- *     listener ─► libwebsockets ─► client (session, out queue) ─► publish ─► RabbitMQ
+ *     listener ─┬► libwebsockets ─┬► client (session, out queue) ─► publish ─► RabbitMQ
+ *               └► tcp ───────────┘            ▲
  *                     ▲                        ▲
  *                     └── flush, once a turn ──┼── live (queues, rooms) ◄─── RabbitMQ
  *                                              └── private (channels)  ◄───► RabbitMQ
@@ -29,6 +30,7 @@
 
 struct history;
 struct listener;
+struct tcp;
 struct transport;
 struct uv_loop_s;
 struct reactor_uv;
@@ -42,7 +44,8 @@ struct reactor {
     char name[96]; /* "<gateway>.<number>" */
     char number_text[16];
     const struct config *config;
-    struct session_settings settings;
+    struct session_settings settings;     /* of sessions over WebSocket */
+    struct session_settings tcp_settings; /* over plain TCP */
     struct uv_loop_s *loop;
     struct reactor_uv *uv; /* handles; reactor.c */
     uint64_t now_ms;       /* of this loop turn, monotonic */
@@ -56,6 +59,7 @@ struct reactor {
     struct history *history; /* NULL: there is no database */
     struct listener *listener;
     struct transport *transport;
+    struct tcp *tcp;
 
     struct map clients; /* id → client; client.c */
     uint64_t last_client;
@@ -80,8 +84,9 @@ struct reactor {
 struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings,
                             int n_siblings);
 
-/* Opens the listening socket. `*port` 0 takes any and says which. -1 with a log line. */
-int reactor_listen(struct reactor *r, int *port) __attribute__((warn_unused_result));
+/* Opens the listening sockets: that for WebSocket and HTTP, and where it is enabled that for plain
+ * TCP. A port 0 takes any and says which. -1 with a log line. */
+int reactor_listen(struct reactor *r, int *port, int *tcp_port) __attribute__((warn_unused_result));
 
 /* Runs the loop until reactor_stop(): call it on the reactor's own thread (with a stack of 8 MiB).
  */

@@ -72,7 +72,7 @@ void destination_error_body(enum destination_error error, struct slice name, cha
         body[0] = '\0';
         return;
     case DESTINATION_MISSING:
-        snprintf(body, len, "Destination cannot be blank\n");
+        snprintf(body, len, "Destination cannot be blank");
         return;
     case DESTINATION_UNKNOWN:
         snprintf(body, len,

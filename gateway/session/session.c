@@ -200,6 +200,11 @@ bool session_has_left(const struct session *s)
     return s->state == SESSION_STATE_LEAVING || s->state == SESSION_STATE_LINGERING;
 }
 
+bool session_is_leaving(const struct session *s)
+{
+    return s->state == SESSION_STATE_LEAVING;
+}
+
 size_t session_subscription_count(const struct session *s)
 {
     return s->n_subs;

@@ -236,6 +236,9 @@ bool session_has_waiting(const struct session *s);
 
 /* DISCONNECT came: a client that closes now has said good-bye. */
 bool session_has_left(const struct session *s);
+
+/* DISCONNECT came, and is not answered yet: SENDs before it are not settled. */
+bool session_is_leaving(const struct session *s);
 size_t session_subscription_count(const struct session *s);
 
 /* Walks the subscriptions: start with *cursor = 0; NULL when done. */

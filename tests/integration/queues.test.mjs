@@ -533,7 +533,8 @@ describe('a channel error', () => {
             for (const headers of odd) {
                 const wire = await client(gw);
                 wire.send('SUBSCRIBE', { id: 's', ack: 'client', receipt: 'r', destination: destination(), ...headers });
-                await wire.next((frame) => frame.command === 'ERROR' || frame.command === 'RECEIPT');
+                const ff = await wire.next((frame) => frame.command === 'ERROR' || frame.command === 'RECEIPT');
+                if (/541|INTERNAL/.test(ff.body)) console.log('LOG 20-', JSON.stringify(headers), ff.body);
                 wire.send('SEND', { receipt: 'q', destination: destination(), ...headers }, 'x');
                 await waitFor(() => wire.closed || wire.frames.some((f) => f.headers['receipt-id'] === 'q'), { what: JSON.stringify(headers) });
                 wire.terminate();
@@ -543,6 +544,7 @@ describe('a channel error', () => {
         assert.equal((await message(innocent, 'undisturbed')).headers.redelivered, 'false');
         await waitFor(async () => (await gw.metric('stompgate_private_channels')) >= 1, { what: 'fresh figures' });
         assert.equal(await gw.metric('stompgate_broker_connects_total'), connects);
+        console.log('LOG', gw.log(/broker\.open|broker\.down|broker\.refused|private\.restored|queue_gone|private\.lost/).slice(-12).join('\n# '));
         assert.equal(await gw.metric('stompgate_private_restored_total'), restored);
     });
 

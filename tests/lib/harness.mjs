@@ -143,6 +143,12 @@ class Program {
         return line ? Number(/\bport=(\d+)/.exec(line)[1]) : undefined;
     }
 
+    // Of plain STOMP, where the configuration opens one.
+    get tcpPort() {
+        const line = this.log(/\btcp\.open\b.*\bport=\d+/)[0];
+        return line ? Number(/\bport=(\d+)/.exec(line)[1]) : undefined;
+    }
+
     get origin() {
         return `http://127.0.0.1:${this.port}`;
     }
@@ -298,6 +304,7 @@ class Harness {
         this.options = options;
         this.tag = unique();
         this.programs = [];
+        this.nNames = 0; // several may start at once
         this.closers = [];
         this.amqpAddress = options.amqp ?? env('STOMPGATE_AMQP');
         this.management = new Management(env('STOMPGATE_MANAGEMENT'));
@@ -395,14 +402,14 @@ class Harness {
     // Starts a gateway. `extra` changes the configuration by section; options: { ready: false } does not wait for the broker,
     // { name } names it, { env } adds to its environment.
     gateway(extra = {}, options = {}) {
-        const name = options.name ?? `gw${this.programs.length}-${this.tag}`;
+        const name = options.name ?? `gw${this.nNames++}-${this.tag}`;
         const config = this.config(extra);
         config.gateway = { name, ...config.gateway };
         return this.#start('stompgate', name, config, options);
     }
 
     worker(extra = {}, options = {}) {
-        const name = options.name ?? `store${this.programs.length}-${this.tag}`;
+        const name = options.name ?? `store${this.nNames++}-${this.tag}`;
         const config = this.config(extra);
         config.store = { name, ...config.store };
         return this.#start('stompgate-store', name, config, options);

@@ -348,7 +348,7 @@ static void test_error_texts(void **state)
         const char *message;
         const char *body;
     } texts[] = {
-        {DESTINATION_MISSING, "", "Invalid destination", "Destination cannot be blank\n"},
+        {DESTINATION_MISSING, "", "Invalid destination", "Destination cannot be blank"},
         {DESTINATION_UNKNOWN, "/x", "Unknown destination",
          "'/x' is not a valid destination.\nValid destination types are: /temp-queue, /exchange, "
          "/topic, /queue, /amq/queue, /reply-queue/.\n"},
