@@ -20,7 +20,7 @@
 
 #define PRIVATE_RETRY_MS 1000
 #define PRIVATE_IDLE_MS 30000
-#define PRIVATE_MAX_TRIES 5 /* of connections or channels that were lost over one subscription */
+#define PRIVATE_MAX_TRIES 3 /* of connections or channels that were lost over one subscription */
 
 struct private_connection;
 struct private_session;
