@@ -368,3 +368,23 @@ struct broker_settled {
  * NULL means always false. Set before broker_start(). */
 void broker_on_missing_exchange(struct broker *b,
                                 bool (*missing)(void *owner, struct slice exchange));
+
+/* The same for queues: a mandatory publish to a queue, through the default exchange, came back with
+ * 312. Called from the loop, once for all publishes to this queue that came back. Return true when
+ * the owner has called broker_declare_queue() for it inside this callback: the publishes are then
+ * sent again behind that, whether it succeeded or not; false: they are settled as BROKER_RETURNED.
+ *
+ * Each publish is sent again for this reason once at the most: one that comes back again is settled
+ * as BROKER_RETURNED, so that the callback runs at most once per publish. Each is settled once. The
+ * order of the publishes to one queue (per channel) is kept: what came back goes first, and later
+ * ones to that queue wait; publishes to elsewhere do not. (Only when somebody else makes the queue
+ * at the very moment may what was already on its way come before what came back.) While they wait
+ * they count in unconfirmed_bytes. NULL means always false. Set before broker_start(). */
+void broker_on_missing_queue(struct broker *b, bool (*missing)(void *owner, struct slice queue));
+
+/* With options.watches, where the broker has amq.rabbitmq.event: an exchange of this virtual host
+ * was deleted by anybody, or (queue.ptr not NULL) a binding of a queue to it. For what others than
+ * this object keep; called from the loop, in the order of the events. Borrowed. Set before
+ * broker_start(). */
+void broker_on_deleted(struct broker *b, void (*deleted)(void *owner, struct slice exchange,
+                                                         struct slice queue, struct slice key));

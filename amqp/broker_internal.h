@@ -10,9 +10,10 @@
  *     declare.c   queues that are declared once
  *     consumer.c  kept consumers, deliveries, acks
  *     publisher.c publishes kept until confirmed; what is done when one of them closes the channel
- *     private.c, private_ask.c, private_answer.c  private channels: life, what is asked, what is
- * said watch.c     the broker's own events, and overflow reports broker.c    life, the deferred
- * callbacks, the turn of the loop
+ *     absent.c    publishes to a queue that is gone, sent again when it was declared again
+ *     private*.c  private channels: their life, what is asked on them, what the broker says
+ *     watch.c     the broker's own events, and overflow reports
+ *     broker.c    life, the deferred callbacks, the turn of the loop
  *
  * Callbacks to the owner other than delivery and settled are deferred (broker_defer_*): they run
  * after the frame that caused them was handled, so that no function here finds its objects freed
@@ -444,6 +445,10 @@ void declare_free(struct broker *b);
 void declare_pump(struct broker *b);
 void declare_reset(struct broker *b);
 void declare_stop(struct broker *b, const struct broker_reply *reply);
+/* Asks for the queue passively, behind all declares so far; the answer is deferred. */
+int declare_inside(struct broker *b, struct slice queue,
+                   void (*inside)(struct broker *, uint64_t, const struct broker_reply *),
+                   uint64_t cookie) __attribute__((warn_unused_result));
 /* Fills *method, which borrows from `queue` and `room`. -1 when it cannot be encoded. */
 int declare_method(const struct broker_declare *queue, struct argument_room *room,
                    amqp_queue_declare_t *method) __attribute__((warn_unused_result));
@@ -500,6 +505,8 @@ struct pub_channel {
     size_t suspects; /* so many at the front closed the channel together: they go one at a time */
     uint64_t return_hint;               /* returns come in the order of publishes */
     char waits_for[CODEC_NAME_MAX + 1]; /* an exchange that is being declared again; empty: none */
+    struct map absents;                 /* queues that are gone, by name */
+    bool asks_for_queues;               /* the owner is to be asked about one of these */
 };
 
 struct publisher {
@@ -509,6 +516,8 @@ struct publisher {
     bool wants_room;
     bool closed_connection; /* the suspects did: they go one at a time over both channels */
     bool (*missing)(void *owner, struct slice exchange);
+    bool (*missing_queue)(void *owner, struct slice queue);
+    uint64_t last_absent;
 };
 
 void publisher_init(struct broker *b);
@@ -574,6 +583,7 @@ struct watch {
         own_unbinds; /* text of a binding → how often its deletion will be told for our own doing */
     char events_queue[128];
     char overflow_queue[128];
+    void (*deleted)(void *owner, struct slice exchange, struct slice queue, struct slice key);
 };
 
 void watch_begin(struct broker *b);

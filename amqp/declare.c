@@ -134,24 +134,44 @@ int declare_method(const struct broker_declare *queue, struct argument_room *roo
     return argument_table(queue->args, queue->n_args, room, &method->arguments);
 }
 
-int broker_declare_queue(struct broker *b, const struct broker_declare *queue, broker_done_fn done,
-                         uint64_t cookie)
+/* Takes the waiter, NULL: out of memory. */
+static int add(struct broker *b, const struct broker_declare *queue, struct deferred *waiter)
 {
-    if (b->is_stopping || b->options.is_private) {
-        return -1;
-    }
     struct declare *d = calloc(1, sizeof(*d));
     if (!d) {
+        deferred_free(waiter);
         return -1;
     }
     list_init(&d->node);
     list_init(&d->request.node);
-    d->waiter = deferred_new(done, cookie);
-    if (!d->waiter || encode(&d->frame, CH_SCRATCH, queue) < 0) {
+    d->waiter = waiter;
+    if (!waiter || encode(&d->frame, CH_SCRATCH, queue) < 0) {
         drop(d);
         return -1;
     }
     list_push(&b->declare_asks, &d->node);
     broker_wake(b);
     return 0;
+}
+
+int broker_declare_queue(struct broker *b, const struct broker_declare *queue, broker_done_fn done,
+                         uint64_t cookie)
+{
+    if (b->is_stopping || b->options.is_private) {
+        return -1;
+    }
+    return add(b, queue, deferred_new(done, cookie));
+}
+
+int declare_inside(struct broker *b, struct slice queue,
+                   void (*inside)(struct broker *, uint64_t, const struct broker_reply *),
+                   uint64_t cookie)
+{
+    struct broker_declare passive = {.name = queue, .is_passive = true};
+    struct deferred *waiter = deferred_new(NULL, cookie);
+    if (waiter) {
+        waiter->kind = DEFERRED_INSIDE;
+        waiter->inside = inside;
+    }
+    return add(b, &passive, waiter);
 }

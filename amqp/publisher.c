@@ -1,6 +1,6 @@
 /* Publishes: kept until confirmed, sent again when their channel or connection is lost, and what is
  * done when one of them is the reason for that. */
-#include "amqp/broker_internal.h"
+#include "amqp/publisher_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,28 +8,6 @@
 #define MISSING_TRIES                                                                              \
     5 /* an exchange that vanishes more often than that under one message is given up */
 #define NOTE_MAX 255
-
-/* One accepted publish. Its memory: the struct, the two encoded frames, the body, the message id.
- */
-struct publication {
-    struct list node; /* in unsent */
-    uint64_t session;
-    uint64_t token;
-    size_t bytes; /* of the whole */
-    size_t head_len;
-    size_t method_len; /* the first of the two frames */
-    size_t body_len;
-    struct slice exchange;
-    struct slice routing_key;
-    struct slice message_id;
-    unsigned tries; /* for an exchange that was declared again for it */
-    bool is_mandatory;
-    bool was_sent;
-    bool is_returned;
-    uint16_t code; /* of the return */
-    char *note;    /* of the return */
-    uint8_t mem[];
-};
 
 static struct pub_channel *pub_of(struct broker *b, unsigned number)
 {
@@ -130,9 +108,8 @@ enum broker_publish_status broker_publish(struct broker *b, const struct broker_
 
 /* ---- Settled ---- */
 
-/* `p` is in no list any more. */
-static void settle(struct broker *b, struct publication *p, enum broker_outcome outcome,
-                   uint16_t code, const char *text)
+void publisher_settle(struct broker *b, struct publication *p, enum broker_outcome outcome,
+                      uint16_t code, const char *text)
 {
     struct broker_settled settled = {
         .session = p->session,
@@ -178,12 +155,17 @@ static void confirm_one(struct broker *b, struct pub_channel *pc, struct publica
                         bool is_nack)
 {
     forget_suspect(pc);
+    if (p->absent && !is_nack) {
+        absent_take(b, p);
+        return;
+    }
+    absent_forget(b, p);
     if (is_nack) {
-        settle(b, p, BROKER_NACKED, 0, "basic.nack");
+        publisher_settle(b, p, BROKER_NACKED, 0, "basic.nack");
     } else if (p->is_returned) {
-        settle(b, p, BROKER_RETURNED, p->code, p->note ? p->note : "");
+        publisher_settle(b, p, BROKER_RETURNED, p->code, p->note ? p->note : "");
     } else {
-        settle(b, p, BROKER_CONFIRMED, 0, "");
+        publisher_settle(b, p, BROKER_CONFIRMED, 0, "");
     }
 }
 
@@ -239,6 +221,7 @@ void publisher_on_return(struct broker *b, unsigned number, const struct content
             p->code = c->code;
             p->note = strdup(c->consumer);
             pc->return_hint = tag + 1;
+            absent_note_return(b, pc, p);
             return;
         }
     }
@@ -264,7 +247,8 @@ static void send_one(struct broker *b, struct pub_channel *pc, struct publicatio
     if (p->head_len - p->method_len > c->frame_max) {
         /* It was accepted under a larger frame_max, and this is another broker node. */
         forget_suspect(pc);
-        settle(b, p, BROKER_REFUSED, 501, "FRAME_ERROR - headers do not fit into a frame");
+        publisher_settle(b, p, BROKER_REFUSED, 501,
+                         "FRAME_ERROR - headers do not fit into a frame");
         return;
     }
     uint64_t tag = confirm_push(&pc->sent, p);
@@ -291,7 +275,12 @@ static void pump(struct broker *b, struct pub_channel *pc)
         if (pc->suspects > 0 && pc->sent.n > 0) {
             return;
         }
-        send_one(b, pc, shift(pc));
+        struct publication *p = shift(pc);
+        if (absent_holds(pc, p)) {
+            forget_suspect(pc);
+        } else {
+            send_one(b, pc, p);
+        }
     }
 }
 
@@ -300,6 +289,8 @@ void publisher_pump(struct broker *b)
     struct publisher *p = &b->publisher;
     struct pub_channel *fixed = &p->channels[0];
     struct pub_channel *dynamic = &p->channels[1];
+    absent_pump(b, fixed);
+    absent_pump(b, dynamic);
     if (p->closed_connection && fixed->suspects > 0) {
         pump(b, fixed);
         return;
@@ -328,17 +319,29 @@ void publisher_check_room(struct broker *b)
 
 /* ---- Again ---- */
 
+void publisher_put_first(struct pub_channel *pc, struct list *from)
+{
+    while (!list_is_empty(from)) {
+        struct list *last = from->prev;
+        list_remove(last);
+        list_push(pc->unsent.next, last);
+        pc->suspects += pc->suspects > 0; /* they are counted from the front */
+    }
+}
+
 /* What was sent and not confirmed comes in front of what was not sent, in the old order. Returns
- * how many. */
+ * how many. The channel is gone: absent_put_back_returned() has to follow. */
 static size_t take_back(struct pub_channel *pc)
 {
     size_t n = 0;
+    absent_put_back_held(pc);
     for (uint64_t tag = pc->sent.next; tag-- > pc->sent.first;) {
         struct publication *p = confirm_get(&pc->sent, tag);
         if (p) {
             free(p->note);
             p->note = NULL;
             p->is_returned = false;
+            p->absent = NULL;
             list_push(pc->unsent.next, &p->node);
             n++;
         }
@@ -352,6 +355,7 @@ void publisher_reset(struct broker *b)
 {
     for (unsigned i = 0; i < 2; i++) {
         take_back(&b->publisher.channels[i]);
+        absent_put_back_returned(b, &b->publisher.channels[i]);
         b->publisher.channels[i].waits_for[0] = '\0';
     }
 }
@@ -374,7 +378,7 @@ static void refuse_exchange(struct broker *b, struct pub_channel *pc, struct sli
             forget_suspect(pc);
         }
         list_remove(&p->node);
-        settle(b, p, BROKER_REFUSED, code, text);
+        publisher_settle(b, p, BROKER_REFUSED, code, text);
     }
 }
 
@@ -460,20 +464,15 @@ static void refuse_first(struct broker *b, struct pub_channel *pc, uint16_t code
 {
     struct publication *p = shift(pc);
     forget_suspect(pc);
-    settle(b, p, BROKER_REFUSED, code, text);
+    publisher_settle(b, p, BROKER_REFUSED, code, text);
 }
 
-void publisher_on_close(struct broker *b, unsigned number, uint16_t code, const char *text,
-                        bool is_publish)
+/* `n` were on their way, the first in line now. */
+static void find_culprit(struct broker *b, struct pub_channel *pc, size_t n, uint16_t code,
+                         const char *text)
 {
-    struct pub_channel *pc = pub_of(b, number);
     char name[256];
     struct slice exchange;
-    size_t n = take_back(pc);
-    broker_wake(b);
-    if (!is_publish || n == 0) {
-        return; /* no publish is to blame */
-    }
     if (code == 404 && find_missing(pc, text, name, &exchange)) {
         on_missing_exchange(b, pc, exchange, code, text);
     } else if (n == 1) {
@@ -481,6 +480,18 @@ void publisher_on_close(struct broker *b, unsigned number, uint16_t code, const 
     } else if (pc->suspects < n) {
         pc->suspects = n;
     }
+}
+
+void publisher_on_close(struct broker *b, unsigned number, uint16_t code, const char *text,
+                        bool is_publish)
+{
+    struct pub_channel *pc = pub_of(b, number);
+    size_t n = take_back(pc);
+    if (is_publish && n > 0) {
+        find_culprit(b, pc, n, code, text);
+    }
+    absent_put_back_returned(b, pc);
+    broker_wake(b);
 }
 
 /* A publish closed the whole connection; nobody says on which channel. Called before the connection
@@ -513,11 +524,12 @@ void publisher_stop(struct broker *b)
     for (unsigned i = 0; i < 2; i++) {
         struct pub_channel *pc = &b->publisher.channels[i];
         take_back(pc);
+        absent_put_back_returned(b, pc);
         for (struct list *n = pc->unsent.next; n != &pc->unsent;) {
             struct publication *p = LIST_OWNER(n, struct publication, node);
             n = n->next;
             list_remove(&p->node);
-            settle(b, p, BROKER_UNKNOWN, 320, "the gateway stops");
+            publisher_settle(b, p, BROKER_UNKNOWN, 320, "the gateway stops");
         }
     }
 }
@@ -527,11 +539,13 @@ void publisher_free(struct broker *b)
     for (unsigned i = 0; i < 2; i++) {
         struct pub_channel *pc = &b->publisher.channels[i];
         take_back(pc);
+        absent_put_back_returned(b, pc);
         for (struct list *n = pc->unsent.next; n != &pc->unsent;) {
             struct publication *p = LIST_OWNER(n, struct publication, node);
             n = n->next;
             free(p);
         }
         confirm_fini(&pc->sent);
+        map_fini(&pc->absents);
     }
 }

@@ -29,6 +29,10 @@ struct publish_host {
     /* Something of ours had been deleted by somebody else and was put back: "queue", "exchange" or
      * "binding". */
     void (*restored)(void *reactor, const char *kind, const char *name);
+
+    /* Where the broker tells of it: anybody deleted an exchange, or (queue.ptr not NULL) a binding
+     * of a queue to it. */
+    void (*deleted)(void *reactor, struct slice exchange, struct slice queue, struct slice key);
 };
 
 struct publish_options {

@@ -103,8 +103,17 @@ static void on_restored(void *reactor, const char *kind, const char *name)
     }
 }
 
-static const struct publish_host publish_host = {
-    .settled = on_settled, .room = on_room, .state = on_publish_state, .restored = on_restored};
+static void on_deleted(void *reactor, struct slice exchange, struct slice queue, struct slice key)
+{
+    private_side_deleted(((struct reactor *)reactor)->private, exchange, queue, key);
+}
+
+static const struct publish_host publish_host = {.deleted = on_deleted,
+
+                                                 .settled = on_settled,
+                                                 .room = on_room,
+                                                 .state = on_publish_state,
+                                                 .restored = on_restored};
 
 /* ---- Figures ---- */
 

@@ -92,6 +92,15 @@ static void on_restored(void *owner, const char *kind, const char *name)
     p->options.host->restored(p->options.reactor, kind, name);
 }
 
+static void on_deleted(void *owner, struct slice exchange, struct slice queue, struct slice key)
+{
+    struct publish *p = owner;
+    if (!queue.ptr) {
+        publish_exchange_gone(p, exchange);
+    }
+    p->options.host->deleted(p->options.reactor, exchange, queue, key);
+}
+
 /* What a fixed thing's declaration was refused for is a mistake of the configuration or of an
  * administrator. */
 static void fixed_done(void *owner, uint64_t cookie, const struct broker_reply *reply)
@@ -168,6 +177,8 @@ struct publish *publish_new(const struct publish_options *options)
         return NULL;
     }
     broker_on_missing_exchange(p->broker, publish_exchange_missing);
+    broker_on_missing_queue(p->broker, publish_queue_missing);
+    broker_on_deleted(p->broker, on_deleted);
     return p;
 }
 

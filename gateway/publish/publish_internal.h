@@ -28,6 +28,7 @@ struct publish {
     struct map exchanges_by_id;
     struct map queues; /* by all that a declare says */
     struct map queues_by_id;
+    struct map queues_by_name; /* the last declaration of each */
     uint64_t last_id;
     uint64_t restored;
     struct id_generator ids;
@@ -55,6 +56,7 @@ void publish_exchanges_free(struct publish *p);
 enum session_verdict publish_queue_check(struct publish *p, const struct session_queue *queue,
                                          struct session_problem *problem);
 
-/* It is declared again by the next SEND. */
-void publish_queue_deleted(struct publish *p, struct slice name);
+/* A publish came back: its queue is declared again, as it was last, where a SEND had declared it.
+ */
+bool publish_queue_missing(void *owner, struct slice name);
 void publish_queues_free(struct publish *p);

@@ -4,12 +4,16 @@
 #include "gateway/publish/publish_internal.h"
 
 #include "common/buf.h"
+#include "common/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define QUEUES_MAX 100000 /* declarations remembered at a time */
+
+/* That long behind its time a message may still come back. */
+#define FORGET_AFTER_MS 60000
 
 struct queue {
     uint64_t id;
@@ -19,6 +23,7 @@ struct queue {
     uint16_t code;
     char text[256];
     struct wheel_timer forget;
+    struct session_queue *declaration;
     size_t name_len;
     size_t key_len;
     char key[]; /* name, NUL, flags, arguments */
@@ -30,6 +35,10 @@ static void queue_free(struct queue *q)
     wheel_cancel(p->options.wheel, &q->forget);
     map_take(&p->queues, q->key, q->key_len);
     map_take(&p->queues_by_id, &q->id, sizeof q->id);
+    if (map_get(&p->queues_by_name, q->key, q->name_len) == q) {
+        map_take(&p->queues_by_name, q->key, q->name_len);
+    }
+    free(q->declaration);
     free(q);
 }
 
@@ -78,12 +87,13 @@ static void queue_done(void *owner, uint64_t cookie, const struct broker_reply *
     q->due_ms = *p->options.now_ms + (reply->is_ok ? PUBLISH_KNOWN_MS : PUBLISH_MISSING_MS);
     q->code = reply->code;
     snprintf(q->text, sizeof q->text, "%s", reply->text ? reply->text : "");
-    wheel_set(p->options.wheel, &q->forget, q->due_ms);
+    wheel_set(p->options.wheel, &q->forget, q->due_ms + (reply->is_ok ? FORGET_AFTER_MS : 0));
     p->options.host->room(p->options.reactor);
 }
 
-static int queue_ask(struct queue *q, const struct session_queue *queue)
+static int queue_ask(struct queue *q)
 {
+    const struct session_queue *queue = q->declaration;
     struct broker_declare declare = {
         .name = {queue->name, queue->name_len},
         .is_durable = queue->is_durable,
@@ -109,16 +119,18 @@ static struct queue *queue_new(struct publish *p, const struct buf *key,
     q->key_len = key->len;
     memcpy(q->key, buf_data(key), key->len);
     wheel_timer_init(&q->forget, on_forget);
-    if (map_put(&p->queues, q->key, q->key_len, q) != 0 ||
-        map_put(&p->queues_by_id, &q->id, sizeof q->id, q) != 0 || queue_ask(q, queue) != 0) {
+    q->declaration = session_queue_keep(queue);
+    if (!q->declaration || map_put(&p->queues, q->key, q->key_len, q) != 0 ||
+        map_put(&p->queues_by_id, &q->id, sizeof q->id, q) != 0 ||
+        map_put(&p->queues_by_name, q->key, q->name_len, q) != 0 || queue_ask(q) != 0) {
         queue_free(q);
         return NULL;
     }
     return q;
 }
 
-enum session_verdict publish_queue_check(struct publish *p, const struct session_queue *queue,
-                                         struct session_problem *problem)
+/* The one for this declaration, asked for where that is due; NULL: too many, or out of memory. */
+static struct queue *queue_for(struct publish *p, const struct session_queue *queue)
 {
     struct buf key;
     buf_init(&key);
@@ -128,6 +140,17 @@ enum session_verdict publish_queue_check(struct publish *p, const struct session
         q = q ? q : queue_new(p, &key, queue);
     }
     buf_fini(&key);
+    if (q && q->state != PUBLISH_ASKED && q->due_ms <= *p->options.now_ms && queue_ask(q) != 0) {
+        queue_free(q);
+        return NULL;
+    }
+    return q;
+}
+
+enum session_verdict publish_queue_check(struct publish *p, const struct session_queue *queue,
+                                         struct session_problem *problem)
+{
+    struct queue *q = queue_for(p, queue);
     if (!q) {
         *problem = (struct session_problem){.reason = CLOSE_LIMIT, .message = "too many queues"};
         snprintf(problem->text, sizeof problem->text,
@@ -146,15 +169,15 @@ enum session_verdict publish_queue_check(struct publish *p, const struct session
     return SESSION_REFUSED;
 }
 
-void publish_queue_deleted(struct publish *p, struct slice name)
+bool publish_queue_missing(void *owner, struct slice name)
 {
-    struct map_entry entry;
-    for (size_t cursor = 0; map_next(&p->queues, &cursor, &entry);) {
-        struct queue *q = entry.value;
-        if (q->state == PUBLISH_STANDS && slice_equals((struct slice){q->key, q->name_len}, name)) {
-            wheel_set(p->options.wheel, &q->forget, 0); /* not now: the map is being walked */
-        }
+    struct publish *p = owner;
+    struct queue *q = map_get(&p->queues_by_name, name.ptr, name.len);
+    if (!q) {
+        return false;
     }
+    log_warn(p->options.name, "queue.redeclared", "queue=%.*s", (int)name.len, name.ptr);
+    return queue_ask(q) == 0;
 }
 
 void publish_queues_free(struct publish *p)
@@ -164,5 +187,6 @@ void publish_queues_free(struct publish *p)
         queue_free(entry.value);
     }
     map_fini(&p->queues_by_id);
+    map_fini(&p->queues_by_name);
     map_fini(&p->queues);
 }
