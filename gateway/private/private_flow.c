@@ -85,9 +85,14 @@ void private_flow_put_back(struct private_subscription *sub)
 
 void private_flow_resume(struct private_subscription *sub)
 {
-    if (sub->state == PRIVATE_STANDS && sub->flow == PRIVATE_CLOSED) {
+    if (sub->state != PRIVATE_STANDS) {
+        return;
+    }
+    if (sub->flow == PRIVATE_CLOSED) {
         private_flow_put_back(sub);
         private_subscription_go(sub);
+    } else if (sub->flow == PRIVATE_FLOWING) {
+        private_flow_put_back(sub); /* its consumer could not be stopped */
     }
 }
 

@@ -203,7 +203,7 @@ struct private_subscription {
     struct list node;      /* in session->subscriptions */
     struct list by_name;   /* in name->subscriptions */
     struct list exchanges; /* in side->exchanges */
-    char tag[256];
+    char tag[240];
 };
 
 struct private_subscription *private_subscription_new(struct private_session *s,

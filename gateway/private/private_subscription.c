@@ -8,35 +8,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TAG_MAX 250 /* an anchor's tag has a few bytes more */
+#define TAG_MAX 240 /* an anchor's tag has a few bytes more */
 
 /* ---- Life ---- */
 
+/* An UNSUBSCRIBE may be on its way. */
+static bool is_taken(const struct private_subscription *sub)
+{
+    const struct list *all = &sub->session->subscriptions;
+    for (const struct list *node = all->next; node != all; node = node->next) {
+        const struct private_subscription *other =
+            LIST_OWNER(node, struct private_subscription, node);
+        if (other != sub && strcmp(other->tag, sub->tag) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* "stompgate chat-1.0-5f3a T_sub-0": unique on the channel, as the ids of a session's subscriptions
- * are. Where the id cannot be shown as it is, its handle makes it so. */
+ * are. Where the id cannot be shown as it is, or is used again, its handle makes it so. */
 static void write_tag(struct private_subscription *sub, const struct session_subscription *from)
 {
     struct slice id = from->id.ptr ? from->id : from->spelling;
     char *tag = sub->tag;
+    size_t most = TAG_MAX - 12;
     int head =
-        snprintf(tag, TAG_MAX, "stompgate %s %s_", sub->session->name, from->id.ptr ? "T" : "Q");
-    size_t len = head < TAG_MAX - 20 ? (size_t)head : TAG_MAX - 20;
-    bool is_changed = false;
-    for (size_t i = 0; i < id.len; i++) {
-        if (len >= TAG_MAX - 12) {
-            is_changed = true;
-            break;
-        }
+        snprintf(tag, most, "stompgate %s %s_", sub->session->name, from->id.ptr ? "T" : "Q");
+    size_t len = (size_t)head < most ? (size_t)head : most - 1;
+    bool is_whole = len + id.len < most;
+    for (size_t i = 0; i < id.len && len < most; i++) {
         bool is_shown = isprint((unsigned char)id.ptr[i]);
-        tag[len++] = id.ptr[i];
-        if (!is_shown) {
-            tag[len - 1] = '?';
-            is_changed = true;
-        }
+        tag[len++] = is_shown ? id.ptr[i] : '?';
+        is_whole = is_whole && is_shown;
     }
     tag[len] = 0;
-    if (is_changed) {
-        snprintf(tag + len, 12, "#%u", from->handle);
+    if (!is_whole || is_taken(sub)) {
+        snprintf(tag + len, TAG_MAX - len, "#%u", from->handle);
     }
 }
 
@@ -122,9 +130,10 @@ static void count(struct private_subscription *sub, int *failed, int result)
 int private_subscription_consume(struct private_subscription *sub, enum private_request request,
                                  uint16_t prefetch)
 {
-    char tag[sizeof sub->tag];
+    char tag[sizeof sub->tag + 8];
     uint64_t cookie = private_subscription_cookie(sub, request);
-    snprintf(tag, sizeof tag, "%s%s", sub->tag, request == PRIVATE_ANCHOR ? " .." : "");
+    snprintf(tag, sizeof tag, request == PRIVATE_ANCHOR ? "%s /%u" : "%s", sub->tag,
+             sub->generation); /* the last anchor may not have gone */
     struct private_consume consume = {
         .queue = sub->queue->name,
         .tag = tag,

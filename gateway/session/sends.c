@@ -469,7 +469,7 @@ void sends_tick(struct session *s)
     oldest_send(s, &oldest_ms, &receipt);
     oldest_parked(&s->parked_sends, &oldest_ms, &receipt);
     oldest_parked(&s->waiting, &oldest_ms, &receipt);
-    syncs_oldest(s, &oldest_ms, &receipt);
+    bool is_sync = syncs_oldest(s, &oldest_ms, &receipt);
     s->receipt_due_ms = SESSION_NEVER;
     if (!receipt.ptr) {
         return;
@@ -477,10 +477,10 @@ void sends_tick(struct session *s)
     sends_note_receipt(s, oldest_ms);
     if (s->now_ms >= s->receipt_due_ms) {
         const struct error_about about = {.receipt = receipt};
-        error_end(
-            s, CLOSE_RECEIPT_TIMEOUT, &about, "Receipt timeout",
-            "The broker did not confirm the message within %d ms: it may have been sent or not.\n",
-            s->settings->config->limits.receipt_timeout_ms);
+        error_end(s, CLOSE_RECEIPT_TIMEOUT, &about, "Receipt timeout",
+                  "The broker did not %s within %d ms: it may have been %s or not.\n",
+                  is_sync ? "answer the frame" : "confirm the message",
+                  s->settings->config->limits.receipt_timeout_ms, is_sync ? "executed" : "sent");
     }
 }
 

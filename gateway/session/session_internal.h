@@ -418,12 +418,13 @@ void acks_execute(struct session *s, const struct stomp_frame *frame);
  * NULL: nobody is to be answered, but it can be waited for. */
 void syncs_add(struct session *s, struct slice receipt, bool is_unsubscribe);
 
-/* Asks the host, once for all that were added. */
-void syncs_ask(struct session *s);
 void syncs_answer(struct session *s, uint64_t token, bool is_ok);
 
-/* The oldest receipt that waits here, if it is older than *oldest_ms. */
-void syncs_oldest(const struct session *s, uint64_t *oldest_ms, struct slice *receipt);
+/* Nothing was settled that no sync covers. */
+bool syncs_has_all(const struct session *s);
+
+/* The oldest receipt that waits here: true if it is older than *oldest_ms. */
+bool syncs_oldest(const struct session *s, uint64_t *oldest_ms, struct slice *receipt);
 void syncs_clear(struct session *s);
 
 /* ---- temps.c: the /temp-queue/ of a reply-to ---- */

@@ -11,10 +11,9 @@ static void finish_leaving(struct session *s)
     if (s->state != SESSION_STATE_LEAVING || sends_is_busy(s)) {
         return;
     }
-    if (s->has_settled) {
+    if (!syncs_has_all(s)) {
         syncs_add(s, (struct slice){NULL, 0}, false);
     }
-    syncs_ask(s);
     if (s->syncs || s->state != SESSION_STATE_LEAVING) {
         return;
     }
@@ -417,7 +416,6 @@ void session_step(struct session *s, const struct session_event *event)
     take_event(s, event);
     sends_retry(s);
     run_waiting(s);
-    syncs_ask(s);
     finish_leaving(s);
     finish_draining(s);
     parked_check_reading(s);

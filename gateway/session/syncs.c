@@ -1,31 +1,9 @@
 /* Frames whose answer waits for the broker: ACK and NACK until it has handled them, UNSUBSCRIBE
- * until the consumer is cancelled. The host is asked once for all that a step brought. */
+ * until the consumer is cancelled. One question is on its way to the host at a time: what comes
+ * meanwhile shares the next one. */
 #include "gateway/session/session_internal.h"
 
 #include <stdlib.h>
-
-void syncs_add(struct session *s, struct slice receipt, bool is_unsubscribe)
-{
-    struct sync *sync = calloc(1, sizeof(*sync) + receipt.len);
-    if (!sync) {
-        error_out_of_memory(s);
-        return;
-    }
-    sync->arrived_ms = s->now_ms;
-    sync->is_unsubscribe = is_unsubscribe;
-    if (receipt.ptr) {
-        sync->has_receipt = true;
-        sync->receipt_len = (uint16_t)receipt.len;
-        memcpy(sync->receipt, receipt.ptr, receipt.len);
-        sends_note_receipt(s, s->now_ms);
-    }
-    if (s->last_sync) {
-        s->last_sync->next = sync;
-    } else {
-        s->syncs = sync;
-    }
-    s->last_sync = sync;
-}
 
 static struct sync *pop(struct session *s)
 {
@@ -62,23 +40,23 @@ static void answer(struct session *s, const struct sync *sync, bool is_ok)
 /* All up to this token. */
 static void answer_up_to(struct session *s, uint64_t token, bool is_ok)
 {
-    while (s->syncs && s->syncs->token <= token && s->state != SESSION_STATE_CLOSED) {
+    while (s->syncs && s->syncs->token && s->syncs->token <= token &&
+           s->state != SESSION_STATE_CLOSED) {
         struct sync *sync = pop(s);
         answer(s, sync, is_ok);
         free(sync);
     }
 }
 
-void syncs_ask(struct session *s)
+/* Asks for all that wait, unless an answer is on its way. */
+static void ask(struct session *s)
 {
-    if (s->state == SESSION_STATE_CLOSED || !s->last_sync || s->last_sync->token) {
+    if (s->state == SESSION_STATE_CLOSED || !s->syncs || s->syncs->token) {
         return;
     }
     uint64_t token = ++s->last_sync_token;
     for (struct sync *sync = s->syncs; sync; sync = sync->next) {
-        if (!sync->token) {
-            sync->token = token;
-        }
+        sync->token = token;
     }
     s->has_settled = false;
     if (!s->host->sync(s->host_data, token)) {
@@ -86,22 +64,53 @@ void syncs_ask(struct session *s)
     }
 }
 
+void syncs_add(struct session *s, struct slice receipt, bool is_unsubscribe)
+{
+    struct sync *sync = calloc(1, sizeof(*sync) + receipt.len);
+    if (!sync) {
+        error_out_of_memory(s);
+        return;
+    }
+    sync->arrived_ms = s->now_ms;
+    sync->is_unsubscribe = is_unsubscribe;
+    if (receipt.ptr) {
+        sync->has_receipt = true;
+        sync->receipt_len = (uint16_t)receipt.len;
+        memcpy(sync->receipt, receipt.ptr, receipt.len);
+        sends_note_receipt(s, s->now_ms);
+    }
+    if (s->last_sync) {
+        s->last_sync->next = sync;
+    } else {
+        s->syncs = sync;
+    }
+    s->last_sync = sync;
+    ask(s);
+}
+
 void syncs_answer(struct session *s, uint64_t token, bool is_ok)
 {
     answer_up_to(s, token, is_ok);
+    ask(s);
 }
 
-void syncs_oldest(const struct session *s, uint64_t *oldest_ms, struct slice *receipt)
+bool syncs_has_all(const struct session *s)
 {
-    for (const struct sync *sync = s->syncs; sync; sync = sync->next) {
-        if (sync->has_receipt) {
-            if (sync->arrived_ms < *oldest_ms) {
-                *oldest_ms = sync->arrived_ms;
-                *receipt = (struct slice){sync->receipt, sync->receipt_len};
-            }
-            return;
-        }
+    return !s->has_settled || (s->last_sync && !s->last_sync->token);
+}
+
+bool syncs_oldest(const struct session *s, uint64_t *oldest_ms, struct slice *receipt)
+{
+    const struct sync *sync = s->syncs;
+    while (sync && !sync->has_receipt) {
+        sync = sync->next;
     }
+    if (!sync || sync->arrived_ms >= *oldest_ms) {
+        return false;
+    }
+    *oldest_ms = sync->arrived_ms;
+    *receipt = (struct slice){sync->receipt, sync->receipt_len};
+    return true;
 }
 
 void syncs_clear(struct session *s)

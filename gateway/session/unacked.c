@@ -199,6 +199,7 @@ void unacked_restored(struct session *s, uint32_t epoch)
     if (set && set->epoch != epoch) {
         forget_all(set);
         set->stale_number = set->last_number;
+        s->has_settled = false; /* what the old channel made of it, nobody will hear */
         set->epoch = epoch;
     }
 }

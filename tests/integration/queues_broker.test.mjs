@@ -204,3 +204,49 @@ describe('the broker', () => {
         await waitFor(async () => (await queueInfo(h, name))?.consumers === 0, { what: 'no consumer' });
     });
 });
+
+describe('where the broker tells nothing (a virtual host without amq.rabbitmq.event)', () => {
+    let own;
+    let there;
+    before(async () => {
+        own = await harness({ vhost: true, config: { route: openRoutes(), broker: { sweep_ms: 500 } } });
+        there = await own.gateway();
+    });
+    after(() => own.close());
+
+    async function again(wire, destination) {
+        const sender = await client(there);
+        let n = 0;
+        const is = (frame) => frame.command === 'MESSAGE' && frame.body.startsWith('again');
+        await waitFor(
+            async () => {
+                await send(sender, destination, `again ${n++}`);
+                return wire.frames.some(is);
+            },
+            { every: 50, what: 'a message again' },
+        );
+    }
+
+    test('a binding is back within the sweep', async () => {
+        const wire = await client(there);
+        await subscribe(wire, '/topic/swept', { 'x-queue-name': 'swept' });
+        const [binding] = await own.management.get(`/bindings/${own.vhostPath}/e/amq.topic/q/swept`);
+        await own.management.delete(`/bindings/${own.vhostPath}/e/amq.topic/q/swept/${binding.properties_key}`);
+        await again(wire, '/topic/swept');
+    });
+
+    test('an exchange that we declare is back within the sweep, with what is bound to it', async () => {
+        const wire = await client(there);
+        await subscribe(wire, '/fanout/swept', { ack: 'client' });
+        await own.management.delete(`/exchanges/${own.vhostPath}/swept`);
+        await again(wire, '/fanout/swept');
+    });
+
+    test('an exchange of others: ERROR not_found within the sweep', async () => {
+        await own.management.put(`/exchanges/${own.vhostPath}/theirs`, { type: 'topic' });
+        const wire = await client(there);
+        await subscribe(wire, '/exchange/theirs/k', { ack: 'client' });
+        await own.management.delete(`/exchanges/${own.vhostPath}/theirs`);
+        assert.equal((await wire.errorFrame()).headers.message, 'not_found');
+    });
+});

@@ -124,10 +124,15 @@ entries.forEach((entry) => (entry.group = groupFor(entry)));
 // ---- the plays --------------------------------------------------------------------------------------------------------------------
 
 let h;
+let amqp; // an application beside the gateways
 const played = Object.fromEntries(TRANSPORTS.map((transport) => [transport, new Set()]));
 
 before(async () => {
     h = await harness({ vhost: true });
+    const connection = await h.amqp();
+    amqp = { connection, confirm: await connection.createConfirmChannel() };
+    await amqp.confirm.assertQueue('work', { durable: true }); // what transcripts of /amq/queue/ find there
+    await amqp.confirm.assertExchange('x', 'topic'); // and those of /exchange/
 });
 
 after(() => h.close());
@@ -136,7 +141,7 @@ describe('played live', { concurrency: 150 }, () => {
     entries.forEach(({ transcript, transport, cut, group }, n) =>
         test(`${transcript.name} over ${transport}, ${cut}`, async () => {
             try {
-                await play(transcript, await group.start(h), { transport, seed: cut === 'cut' ? SEED + n : undefined });
+                await play(transcript, await group.start(h), { transport, amqp, seed: cut === 'cut' ? SEED + n : undefined });
                 played[transport].add(transcript.name);
             } catch (error) {
                 throw new Error(`${error.message}\nseed: STOMPGATE_SEED=${SEED}`, { cause: error });
