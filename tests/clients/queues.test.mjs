@@ -260,3 +260,47 @@ test('reconnecting clients go on where they were: unacknowledged messages come a
         assert.deepEqual(await drain(queue, 0), []);
     }
 });
+
+for (const [what, end] of [
+    ['killed', (gateway) => gateway.kill()],
+    ['stopped in order', (gateway) => gateway.stop()],
+]) {
+    test(`a gateway that is ${what}: nothing that was not acknowledged is lost, and what was does not come again`, { skip: isPlugin }, async () => {
+        const first = await h.gateway();
+        const queue = unique('/queue/outlive-');
+        const heard = [];
+        const talkers = await Promise.all(
+            modern.map((family) => open(family, first, { headers: { ...credentials }, client: { reconnectDelay: 100 } })),
+        );
+        for (const talker of talkers) {
+            const receipt = unique('r');
+            const listenAgain = () =>
+                talker.listen(queue, (message) => heard.push({ talker, message }), { ack: 'client-individual', 'prefetch-count': '4', receipt });
+            talker.client.onConnect = listenAgain;
+            talker.expectReceipt(receipt);
+            listenAgain();
+            await talker.receipt(receipt);
+        }
+        await fill(queue, Array.from({ length: 12 }, (_, i) => `${i}`));
+        await waitFor(() => heard.length === 12, { what: 'twelve messages, four for each' });
+        const acked = heard.splice(0, 12).slice(0, 6).map(({ message, talker }) => {
+            const receipt = unique('r');
+            talker.expectReceipt(receipt);
+            message.ack({ receipt });
+            return { body: message.body, receipt, talker };
+        });
+        for (const { receipt, talker } of acked) {
+            await talker.receipt(receipt);
+        }
+        await end(first);
+        const second = await h.gateway({ gateway: { port: first.port } });
+        await waitFor(() => heard.length >= 6, { what: 'the other six once more' });
+        const again = heard.map(({ message }) => message.body);
+        assert.deepEqual(again.concat(acked.map(({ body }) => body)).map(Number).sort((a, b) => a - b), Array.from({ length: 12 }, (_, i) => i));
+        assert.deepEqual(new Set(heard.map(({ message }) => message.headers.redelivered)), new Set(['true']));
+        heard.forEach(({ message }) => message.ack());
+        await Promise.all(talkers.map(leave));
+        assert.deepEqual(await drain(queue, 0), []);
+        await second.stop();
+    });
+}

@@ -25,9 +25,9 @@ before(async () => {
 after(() => h.close());
 
 // { planned, results: [{ name, ok, why }], code, stderr }
-async function run(url) {
+async function run(url, version) {
     const environment = { ...process.env, PYTHONDONTWRITEBYTECODE: '1' };
-    const child = spawn(PYTHON, [PROGRAM, url], { stdio: ['ignore', 'pipe', 'pipe'], cwd: path.dirname(PROGRAM), env: environment });
+    const child = spawn(PYTHON, [PROGRAM, url, version], { stdio: ['ignore', 'pipe', 'pipe'], cwd: path.dirname(PROGRAM), env: environment });
     const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
     const said = { stdout: '', stderr: '' };
     for (const name of Object.keys(said)) {
@@ -49,24 +49,30 @@ async function run(url) {
 
 const vhost = () => encodeURIComponent(h.vhost);
 
+// How many tests there are of each version.
+const TCP = { '1.0': 59, '1.1': 67, '1.2': 66 };
+const WS = { '1.0': 56, '1.1': 64, '1.2': 64 };
+
 const targets = [
-    ['over TCP', 192, () => `tcp://guest:guest@127.0.0.1:${gw.tcpPort}/${vhost()}`],
-    ['over WebSocket', 184, () => `ws://guest:guest@127.0.0.1:${gw.port}/ws?vhost=${vhost()}`],
-    ["to RabbitMQ's own plugin, over TCP", 192, () => `tcp://guest:guest@${process.env.STOMPGATE_PEER_STOMP}/${vhost()}`],
+    ['over TCP', TCP, () => `tcp://guest:guest@127.0.0.1:${gw.tcpPort}/${vhost()}`],
+    ['over WebSocket', WS, () => `ws://guest:guest@127.0.0.1:${gw.port}/ws?vhost=${vhost()}`],
+    ["to RabbitMQ's own plugin, over TCP", TCP, () => `tcp://guest:guest@${process.env.STOMPGATE_PEER_STOMP}/${vhost()}`],
 ];
 
 describe('stomp.py', { concurrency: true }, () => {
-    for (const [name, expected, url] of targets) {
-        test(name, async (t) => {
-            const { planned, results, code, stderr } = await run(url());
-            for (const result of results) {
-                await t.test(result.name, () => assert.ok(result.ok, result.why.join('\n')));
-            }
-            await t.test('every test ran', () => {
-                assert.equal(results.length, planned, stderr);
-                assert.equal(planned, expected);
-                assert.equal(code, results.every(({ ok }) => ok) ? 0 : 1);
+    for (const [where, counts, url] of targets) {
+        for (const [version, expected] of Object.entries(counts)) {
+            test(`${version} ${where}`, async (t) => {
+                const { planned, results, code, stderr } = await run(url(), version);
+                for (const result of results) {
+                    await t.test(result.name, () => assert.ok(result.ok, result.why.join('\n')));
+                }
+                await t.test('every test ran', () => {
+                    assert.equal(results.length, planned, stderr);
+                    assert.equal(planned, expected);
+                    assert.equal(code, results.every(({ ok }) => ok) ? 0 : 1);
+                });
             });
-        });
+        }
     }
 });
