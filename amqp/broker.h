@@ -208,14 +208,20 @@ int broker_probe_exchange(struct broker *b, const char *exchange, broker_done_fn
 int broker_probe_queue(struct broker *b, const char *queue, broker_done_fn done, uint64_t cookie)
     __attribute__((warn_unused_result));
 
-enum broker_argument_type { BROKER_TEXT, BROKER_INTEGER, BROKER_BOOLEAN };
+enum broker_argument_type {
+    BROKER_TEXT,      /* long string */
+    BROKER_INTEGER,   /* signed, 64 bits */
+    BROKER_BOOLEAN,   /* number 0 or 1 */
+    BROKER_TIMESTAMP, /* number: seconds since 1970 */
+    BROKER_TEXTS      /* text, cut at its commas: an array of long strings */
+};
 
-/* One entry of a table of arguments. Sent as long string, signed 64-bit integer, or boolean. */
+/* One entry of a table of arguments. */
 struct broker_argument {
     enum broker_argument_type type;
     struct slice name; /* 1 to 255 bytes */
     struct slice text;
-    int64_t number; /* of a boolean 0 or 1 */
+    int64_t number;
 };
 
 /* queue.declare. A passive one asks only whether it exists; nothing but the name is sent then. */
@@ -375,3 +381,10 @@ void broker_on_missing_exchange(struct broker *b,
  * at the very moment may what was already on its way come before what came back.) While they wait
  * they count in unconfirmed_bytes. NULL means always false. Set before broker_start(). */
 void broker_on_missing_queue(struct broker *b, bool (*missing)(void *owner, struct slice queue));
+
+/* With options.watches, where the broker has amq.rabbitmq.event: an exchange of this virtual host
+ * was deleted by anybody, or (queue.ptr not NULL) a binding of a queue to it. For what others than
+ * this object keep; called from the loop, in the order of the events. Borrowed. Set before
+ * broker_start(). */
+void broker_on_deleted(struct broker *b, void (*deleted)(void *owner, struct slice exchange,
+                                                         struct slice queue, struct slice key));

@@ -420,16 +420,23 @@ int probe_exchange_inside(struct broker *b, const char *exchange,
 /* ---- Tables of arguments (argument.c) ---- */
 
 #define ARGUMENTS_MAX 32
+#define ARGUMENTS_ITEMS_MAX 64 /* of all lists together */
 #define ARGUMENTS_BYTES_MAX                                                                        \
     3072 /* encoded; with the names of its method it fits into any frame                           \
           */
 
-/* Fills `entries` (which borrow from `args`) and *table (which borrows `entries`). -1 when there
- * are too many, when they are too long together, or when a name has no or over 255 bytes:
- * rabbitmq-c would write the length of such a name wrongly. */
-int argument_table(const struct broker_argument *args, size_t n,
-                   amqp_table_entry_t entries[ARGUMENTS_MAX], amqp_table_t *table)
-    __attribute__((warn_unused_result));
+/* What a table of arguments is made of, while its method is encoded. */
+struct argument_room {
+    amqp_table_entry_t entries[ARGUMENTS_MAX];
+    amqp_field_value_t items[ARGUMENTS_ITEMS_MAX];
+    size_t n_items;
+};
+
+/* Fills *room (which borrows from `args`) and *table (which borrows `room`). -1 when there are too
+ * many, when they are too long together, or when a name has no or over 255 bytes: rabbitmq-c would
+ * write the length of such a name wrongly. */
+int argument_table(const struct broker_argument *args, size_t n, struct argument_room *room,
+                   amqp_table_t *table) __attribute__((warn_unused_result));
 
 /* ---- Declares (declare.c) ---- */
 
@@ -442,8 +449,8 @@ void declare_stop(struct broker *b, const struct broker_reply *reply);
 int declare_inside(struct broker *b, struct slice queue,
                    void (*inside)(struct broker *, uint64_t, const struct broker_reply *),
                    uint64_t cookie) __attribute__((warn_unused_result));
-/* Fills *method, which borrows from `queue` and `entries`. -1 when it cannot be encoded. */
-int declare_method(const struct broker_declare *queue, amqp_table_entry_t entries[ARGUMENTS_MAX],
+/* Fills *method, which borrows from `queue` and `room`. -1 when it cannot be encoded. */
+int declare_method(const struct broker_declare *queue, struct argument_room *room,
                    amqp_queue_declare_t *method) __attribute__((warn_unused_result));
 
 /* ---- Consumers (consumer.c) ---- */
@@ -576,6 +583,7 @@ struct watch {
         own_unbinds; /* text of a binding → how often its deletion will be told for our own doing */
     char events_queue[128];
     char overflow_queue[128];
+    void (*deleted)(void *owner, struct slice exchange, struct slice queue, struct slice key);
 };
 
 void watch_begin(struct broker *b);

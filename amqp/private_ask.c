@@ -106,9 +106,9 @@ static bool is_queue_name(struct slice name)
 
 int private_declare(struct private_channel *ch, const struct broker_declare *queue, uint64_t cookie)
 {
-    amqp_table_entry_t entries[ARGUMENTS_MAX];
+    struct argument_room room;
     amqp_queue_declare_t method;
-    if (declare_method(queue, entries, &method) < 0) {
+    if (declare_method(queue, &room, &method) < 0) {
         return -1;
     }
     return private_request(ch, cookie, AMQP_QUEUE_DECLARE_METHOD, &method);
@@ -118,14 +118,14 @@ int private_bind(struct private_channel *ch, struct slice queue, struct slice ex
                  struct slice key, const struct broker_argument *args, size_t n_args,
                  uint64_t cookie)
 {
-    amqp_table_entry_t entries[ARGUMENTS_MAX];
+    struct argument_room room;
     amqp_queue_bind_t method = {
         .queue = bytes_of(queue),
         .exchange = bytes_of(exchange),
         .routing_key = bytes_of(key),
     };
     if (!is_queue_name(queue) || exchange.len > CODEC_NAME_MAX || key.len > CODEC_NAME_MAX ||
-        argument_table(args, n_args, entries, &method.arguments) < 0) {
+        argument_table(args, n_args, &room, &method.arguments) < 0) {
         return -1;
     }
     return private_request(ch, cookie, AMQP_QUEUE_BIND_METHOD, &method);
@@ -180,7 +180,7 @@ consumer_add_to(struct private_channel *ch, const struct private_consume *consum
 static int send_consume(struct private_channel *ch, const struct private_consume *consume,
                         uint64_t cookie)
 {
-    amqp_table_entry_t entries[ARGUMENTS_MAX];
+    struct argument_room room;
     amqp_basic_consume_t method = {
         .queue = bytes_of(consume->queue),
         .consumer_tag = broker_bytes(consume->tag),
@@ -188,7 +188,7 @@ static int send_consume(struct private_channel *ch, const struct private_consume
         .exclusive = consume->is_exclusive,
     };
     if (!is_queue_name(consume->queue) ||
-        argument_table(consume->args, consume->n_args, entries, &method.arguments) < 0) {
+        argument_table(consume->args, consume->n_args, &room, &method.arguments) < 0) {
         return -1;
     }
     struct ask *ask = ask_new(consume->queue, consume->tag);

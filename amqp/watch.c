@@ -123,6 +123,22 @@ static void on_binding_deleted(struct broker *b, const struct broker_delivery *d
     }
 }
 
+static void tell_deleted(struct broker *b, const struct broker_delivery *delivery)
+{
+    struct slice none = {NULL, 0};
+    if (!b->watch.deleted) {
+        return;
+    }
+    if (slice_is(delivery->routing_key, "exchange.deleted")) {
+        b->watch.deleted(b->owner, header_get(delivery, "name"), none, none);
+    } else if (slice_is(delivery->routing_key, "binding.deleted") &&
+               slice_is(header_get(delivery, "destination_kind"), "queue")) {
+        b->watch.deleted(b->owner, header_get(delivery, "source_name"),
+                         header_get(delivery, "destination_name"),
+                         header_get(delivery, "routing_key"));
+    }
+}
+
 static void on_event(struct broker *b, const struct broker_delivery *delivery)
 {
     struct slice vhost = header_get(delivery, "vhost");
@@ -140,6 +156,13 @@ static void on_event(struct broker *b, const struct broker_delivery *delivery)
     } else if (slice_is(delivery->routing_key, "exchange.deleted") && name.ptr) {
         exchange_vanished(b, name, b->last_in_unix_ms);
     }
+    tell_deleted(b, delivery);
+}
+
+void broker_on_deleted(struct broker *b, void (*deleted)(void *owner, struct slice exchange,
+                                                         struct slice queue, struct slice key))
+{
+    b->watch.deleted = deleted;
 }
 
 /* ---- Overflow ---- */

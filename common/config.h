@@ -24,14 +24,15 @@ struct config_strings {
     size_t n;
 };
 
-/* [[route]]: what a destination prefix means. The built-in routes /topic/, /fanout/ and /exchange/
- * come first; a route of the file with the same prefix changes the built-in one key by key; others
- * are added. The longest prefix wins. */
+/* [[route]]: what a destination prefix means. The built-in routes /topic/, /fanout/, /exchange/,
+ * /queue/ and /amq/queue/ come first; a route of the file with the same prefix changes the built-in
+ * one key by key; others are added. The longest prefix wins. */
 struct config_route {
     char *prefix;   /* "/topic/": begins and ends with a slash */
-    char *exchange; /* a fixed name; "": the first word after the prefix names the exchange */
+    char *exchange; /* a fixed name; "": the first word after the prefix names the exchange or queue
+                     */
     enum config_exchange_type type;
-    bool declare; /* may be declared by us on first use */
+    bool declare; /* may be declared by us on first use; a queue: it is, else it must exist */
     bool durable; /* how it is declared */
     bool store;   /* every message is bound to the storage queue */
     enum config_on_gap on_gap;
@@ -96,7 +97,7 @@ struct config {
     struct {
         bool enabled;
         char *bind;
-        int port; /* 0: any free one, logged as listener.open */
+        int port; /* 0: any free one, logged as tcp.open */
         bool error_close;
     } tcp;
     struct {

@@ -38,12 +38,25 @@ void config_routes_default(struct config *c)
     fanout->type = CONFIG_FANOUT;
     fanout->declare = true;
 
-    /* It reaches every exchange of the broker, so nobody may use it until somebody is named. */
-    struct config_route *exchange = add_route(c);
-    set(&exchange->prefix, "/exchange/");
-    exchange->type = CONFIG_ANY;
-    allow_nobody(&exchange->send);
-    allow_nobody(&exchange->subscribe);
+    /* These reach every exchange and every queue of the broker, so nobody may use them until
+     * somebody is named. */
+    static const struct {
+        const char *prefix;
+        enum config_exchange_type type;
+        bool declare;
+    } closed[] = {
+        {"/exchange/", CONFIG_ANY, false},
+        {"/queue/", CONFIG_QUEUE, true},
+        {"/amq/queue/", CONFIG_QUEUE, false},
+    };
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
+        struct config_route *route = add_route(c);
+        set(&route->prefix, closed[i].prefix);
+        route->type = closed[i].type;
+        route->declare = closed[i].declare;
+        allow_nobody(&route->send);
+        allow_nobody(&route->subscribe);
+    }
 }
 
 void config_routes_free(struct config *c)
@@ -84,6 +97,14 @@ static void complain_route(struct config_reader *r, size_t i, const char *key, c
     config_complain(r, CONFIG_AT_VALUE, where, "%s", reason);
 }
 
+/* These are no routes: their names are not the clients' to choose, and one is for reply-to alone.
+ */
+static bool is_reply(const char *prefix)
+{
+    return strncmp(prefix, "/reply-queue/", strlen("/reply-queue/")) == 0 ||
+           strncmp(prefix, "/temp-queue/", strlen("/temp-queue/")) == 0;
+}
+
 static void check_prefix(struct config_reader *r, size_t i, const char *prefix)
 {
     size_t len = strlen(prefix);
@@ -94,12 +115,42 @@ static void check_prefix(struct config_reader *r, size_t i, const char *prefix)
         complain_route(r, i, "prefix", "must begin and end with a slash, like \"/topic/\"");
     } else if (strpbrk(prefix, " *#") || strstr(prefix, "//")) {
         complain_route(r, i, "prefix", "must not hold a space, *, # or an empty part");
+    } else if (is_reply(prefix)) {
+        complain_route(r, i, "prefix",
+                       "/reply-queue/ and /temp-queue/ are no routes: who is asked may answer");
+    }
+}
+
+/* A queue has one reader for each message: what is said of broadcasts means nothing there. */
+static void check_queue(struct config_reader *r, size_t i, const struct config_route *route)
+{
+    if (route->type != CONFIG_QUEUE) {
+        return;
+    }
+    if (route->exchange[0]) {
+        complain_route(
+            r, i, "exchange",
+            "must be \"\" with type \"queue\": the rest of the destination names the queue");
+    }
+    if (route->store) {
+        complain_route(r, i, "store",
+                       "a route of type \"queue\" cannot be stored; say topic or fanout");
+    }
+    if (route->on_gap != CONFIG_GAP_MARK) {
+        complain_route(r, i, "on_gap", "must be \"mark\" with type \"queue\"");
+    }
+    if (route->on_slow != CONFIG_SLOW_CLOSE) {
+        complain_route(
+            r, i, "on_slow",
+            "must be \"close\" with type \"queue\": what a client does not read stays in "
+            "its queue");
     }
 }
 
 static void check_route(struct config_reader *r, size_t i, const struct config_route *route)
 {
     check_prefix(r, i, route->prefix);
+    check_queue(r, i, route);
     if (route->type == CONFIG_ANY && route->declare) {
         complain_route(r, i, "declare",
                        "an exchange of type \"any\" cannot be declared; say topic or fanout");
@@ -108,7 +159,7 @@ static void check_route(struct config_reader *r, size_t i, const struct config_r
         complain_route(r, i, "store",
                        "a route of type \"any\" cannot be stored; say topic or fanout");
     }
-    if (route->on_gap == CONFIG_GAP_FILL && !route->store) {
+    if (route->on_gap == CONFIG_GAP_FILL && !route->store && route->type != CONFIG_QUEUE) {
         complain_route(r, i, "on_gap", "\"fill\" needs store = true");
     }
 }
@@ -146,8 +197,8 @@ static void read_route(struct config_reader *r, struct config *c, const json_t *
         route = add_route(c);
     }
     config_section_read(r, route, "route", where, table);
-    if (is_new && route->type == CONFIG_ANY) {
-        /* Like /exchange/: who may use it is said, not assumed. */
+    if (is_new && (route->type == CONFIG_ANY || route->type == CONFIG_QUEUE)) {
+        /* Like /exchange/ and /queue/: who may use it is said, not assumed. */
         if (!json_object_get(table, "send")) {
             allow_nobody(&route->send);
         }

@@ -18,7 +18,7 @@
 #define COUNTER_START_MASK 0x7fffffffu
 #define UNIX_MS_MASK 0xffffffffffffu
 
-static void random_bytes(void *bytes, size_t n)
+void id_random(void *bytes, size_t n)
 {
     ssize_t got;
     do {
@@ -41,7 +41,7 @@ struct id id_v7(struct id_generator *g, uint64_t unix_ms)
         uint32_t start;
         uint8_t tail[6];
     } r;
-    random_bytes(&r, sizeof r);
+    id_random(&r, sizeof r);
     unix_ms &= UNIX_MS_MASK;
     if (unix_ms > g->last_ms) {
         g->last_ms = unix_ms;

@@ -6,6 +6,7 @@
 #include "common/slice.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define ID_TEXT_LEN 36
@@ -20,6 +21,9 @@ struct id_generator {
     uint64_t last_ms;
     uint32_t counter;
 };
+
+/* From getrandom(2); n is at most 256. */
+void id_random(void *bytes, size_t n);
 
 /* `unix_ms` is wall-clock time. Random bits come from getrandom(2). */
 struct id id_v7(struct id_generator *g, uint64_t unix_ms);

@@ -32,9 +32,11 @@ struct transport_functions {
     void (*cut)(void *connection);
 };
 
-/* NULL when out of memory. `address` is the peer's, for the log (copied). */
-struct client *client_new(struct reactor *r, const struct transport_functions *functions,
-                          void *connection, const char *address);
+/* NULL when out of memory. `settings` are borrowed for its life. `address` is the peer's, for the
+ * log (copied). */
+struct client *client_new(struct reactor *r, const struct session_settings *settings,
+                          const struct transport_functions *functions, void *connection,
+                          const char *address);
 
 /* Bytes from the peer; modified in place. */
 void client_received(struct client *c, uint8_t *bytes, size_t len);
@@ -49,6 +51,9 @@ void client_refuse(struct client *c, enum close_reason reason, const char *text)
 /* The connection has ended, for whatever reason; `connection` is not used any more. The client is
  * freed at the end of the turn. */
 void client_gone(struct client *c);
+
+/* Frames that came are still to be executed, or DISCONNECT to be answered. */
+bool client_is_owed(const struct client *c);
 
 struct outq *client_outq(struct client *c);
 
@@ -77,4 +82,8 @@ void client_tell_all(struct reactor *r, enum session_event_type type);
 /* Cuts everybody. */
 void client_cut_all(struct reactor *r);
 
+/* What went to sockets is told to sessions, which settle it. */
+void client_written(struct reactor *r);
+
 extern const struct live_host client_live_host;
+extern const struct private_host client_private_host;

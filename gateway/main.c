@@ -101,11 +101,16 @@ static int make_reactors(const struct config *c, struct reactor **reactors,
                          struct metrics **metrics)
 {
     int port = c->gateway.port;
+    int tcp_port = c->tcp.port;
     for (int i = 0; i < c->gateway.threads; i++) {
         reactors[i] = reactor_new(c, i, metrics, c->gateway.threads);
-        if (!reactors[i] || reactor_listen(reactors[i], &port) != 0) {
+        if (!reactors[i] || reactor_listen(reactors[i], &port, &tcp_port) != 0) {
             return -1;
         }
+    }
+    if (c->tcp.enabled) {
+        log_info(c->gateway.name, "tcp.open", "address=%s port=%d threads=%d", c->tcp.bind,
+                 tcp_port, c->gateway.threads);
     }
     log_info(c->gateway.name, "listener.open", "address=%s port=%d path=%s threads=%d",
              c->gateway.bind, port, c->gateway.path, c->gateway.threads);

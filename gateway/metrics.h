@@ -12,7 +12,8 @@
 
 enum metric {
     METRIC_CONNECTIONS,   /* gauge: sockets accepted and not closed */
-    METRIC_SESSIONS,      /* gauge: WebSockets */
+    METRIC_SESSIONS,      /* gauge: WebSockets, and plain connections */
+    METRIC_TCP_SESSIONS,  /* gauge: those of plain TCP */
     METRIC_SUBSCRIPTIONS, /* gauge */
     METRIC_ACCEPTED,
     METRIC_ACCEPT_PAUSED,     /* times that accepting paused for want of file descriptors */
@@ -41,6 +42,16 @@ enum metric {
     METRIC_PUBLISH_REFUSED,
     METRIC_PUBLISH_REPUBLISHED,
     METRIC_PUBLISH_UNCONFIRMED, /* gauge */
+    METRIC_PRIVATE_CONNECTIONS, /* gauge */
+    METRIC_PRIVATE_CHANNELS,    /* gauge: sessions with a channel of their own */
+    METRIC_PRIVATE_CONSUMERS,   /* gauge */
+    METRIC_PRIVATE_DELIVERIES,
+    METRIC_PRIVATE_MESSAGES, /* MESSAGEs of private subscriptions queued to clients */
+    METRIC_PRIVATE_ACKED,
+    METRIC_PRIVATE_REQUEUED,
+    METRIC_PRIVATE_HELD,
+    METRIC_PRIVATE_RESTORED,
+    METRIC_PRIVATE_CHANNEL_ERRORS,
     METRIC_HISTORY_READS,
     METRIC_HISTORY_FAILED,
     METRIC_COUNT

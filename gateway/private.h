@@ -4,10 +4,20 @@
  * A session gets one private channel with its first private subscription. Channels are spread over
  * AMQP connections "stompgate <reactor> private <n>", opened on demand, so that a backlog here
  * never stands in front of live deliveries or publishes. When a connection is lost, its sessions'
- * subscriptions are put back on another; what was not acknowledged is delivered again.
+ * subscriptions are put back when it stands again; what was not acknowledged is delivered again.
+ *
+ * All consumers acknowledge: a message stays with the broker until private_side_settle().
+ *
+ * A client that has no room: its consumers are cancelled at the broker and what is on its way goes
+ * back to its queues at once, for others to have; private_side_resume() starts them again, with a
+ * prefetch that fits, and messages come in the queue's order.
+ *
+ * Exclusive queues: sessions share AMQP connections, so to the broker they are one owner. That a
+ * queue is locked for other sessions, and is deleted when its session leaves, is seen to here.
  *
  * Belongs to one loop thread. Callbacks run from the loop, never from inside a call to
- * private_side_*; they find the client by its id.
+ * private_side_* but private_side_room(); they find the client by its id. Inside a callback every
+ * private_side_* function may be called.
  */
 #pragma once
 
@@ -22,6 +32,7 @@
 #include <stdint.h>
 
 struct private_side;
+struct publish;
 struct uv_loop_s;
 
 struct private_host {
@@ -32,7 +43,7 @@ struct private_host {
                        const struct session_problem *problem);
 
     /* `gap`: messages for this subscription may have been lost before this one. False: the client
-     * has no room. Then it is held unread, with all that follow for this client, until
+     * has no room. Then it goes back to its queue, with all that follow for this client, until
      * private_side_resume(); streams cannot be put back, so theirs must be taken (`must_take`). */
     bool (*delivery)(void *reactor, uint64_t client, uint32_t handle,
                      const struct broker_delivery *delivery, bool gap, bool must_take);
@@ -57,7 +68,8 @@ struct private_options {
     const struct config *config;
     struct wheel *wheel;
     const uint64_t *now_ms;
-    const char *name; /* of the reactor: "chat-1.0" */
+    const char *name;        /* of the reactor: "chat-1.0" */
+    struct publish *publish; /* makes sure of the exchanges that are bound to */
     const struct private_host *host;
     void *reactor;
 };
@@ -74,12 +86,15 @@ struct private_stats {
     size_t consumers;
 };
 
+/* NULL when out of memory. Everything in the options is borrowed. Connections are opened on demand,
+ * so there is nothing to start. */
 struct private_side *private_side_new(const struct private_options *options);
 void private_side_stop(struct private_side *p, void (*stopped)(void *reactor));
 void private_side_free(struct private_side *p);
 
-/* `queue` says what to declare, bind and consume; copied. SESSION_WAIT: host.subscribed comes.
- * `session_name` stands in the consumer's tag. While the broker is away it waits. */
+/* subscription->queue says what to declare, bind and consume; copied. SESSION_WAIT: host.subscribed
+ * comes. `session_name` stands in the consumer's tag. While the broker is away it waits, for
+ * broker.grace_ms at the most. */
 enum session_verdict private_side_subscribe(struct private_side *p, uint64_t client,
                                             const char *session_name,
                                             const struct session_subscription *subscription,
@@ -91,8 +106,8 @@ enum session_verdict private_side_subscribe(struct private_side *p, uint64_t cli
 void private_side_unsubscribe(struct private_side *p, uint64_t client, uint32_t handle,
                               bool deletes_queue);
 
-/* The client has room again: what was held goes back to its queues (nack with requeue) and comes
- * again from there, in order. Does nothing when nothing is held. */
+/* The client has room again: its consumers are started again. Does nothing when nothing was
+ * refused. */
 void private_side_resume(struct private_side *p, uint64_t client);
 
 /* Of the session's channel in that epoch; others are ignored. */
@@ -104,5 +119,17 @@ bool private_side_sync(struct private_side *p, uint64_t client, uint64_t token);
 
 /* The session has ended: closes its channel, deletes its exclusive queues. */
 void private_side_leave(struct private_side *p, uint64_t client);
+
+/* Whether a subscription of this session has declared the queue: then a SEND to it declares
+ * nothing, whatever its headers say (as RabbitMQ remembers per session). */
+bool private_side_has_queue(const struct private_side *p, uint64_t client, struct slice queue);
+
+/* Exchanges that were asked for may stand now: subscriptions that wait for one go on. */
+void private_side_room(struct private_side *p);
+
+/* The broker's events say that somebody deleted an exchange, or (queue.ptr not NULL) a binding of
+ * `queue` to it. What is ours among it is put back. */
+void private_side_deleted(struct private_side *p, struct slice exchange, struct slice queue,
+                          struct slice key);
 
 void private_side_stats(const struct private_side *p, struct private_stats *stats);

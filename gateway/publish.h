@@ -25,6 +25,14 @@ struct publish_host {
 
     /* Of the AMQP connection. */
     void (*state)(void *reactor, enum broker_state state);
+
+    /* Something of ours had been deleted by somebody else and was put back: "queue", "exchange" or
+     * "binding". */
+    void (*restored)(void *reactor, const char *kind, const char *name);
+
+    /* Where the broker tells of it: anybody deleted an exchange, or (queue.ptr not NULL) a binding
+     * of a queue to it. */
+    void (*deleted)(void *reactor, struct slice exchange, struct slice queue, struct slice key);
 };
 
 struct publish_options {
@@ -44,10 +52,18 @@ void publish_stop(struct publish *p, void (*stopped)(void *reactor));
 void publish_free(struct publish *p);
 
 /* Gives the message its id and hands it to the broker. `session` comes back in settled.
- * SESSION_WAIT: no room, or the exchange is being declared or looked for; host.room says when to
- * try again. SESSION_REFUSED: *problem. */
+ * SESSION_WAIT: no room, or the exchange or queue is being declared or looked for; host.room says
+ * when to try again. SESSION_REFUSED: *problem. */
 enum session_verdict publish_send(struct publish *p, const struct session_send *send,
                                   uint64_t session, struct session_problem *problem);
+
+/* Makes sure that the exchange stands, as a SEND does, for somebody who binds to it. SESSION_WAIT:
+ * ask again after host.room. One of the configuration is only looked for: it is kept anyway. */
+enum session_verdict publish_exchange(struct publish *p, const struct destination *d,
+                                      struct session_problem *problem);
+
+/* Somebody found an exchange gone that a client had named. */
+void publish_exchange_gone(struct publish *p, struct slice exchange);
 
 const struct broker *publish_broker(const struct publish *p);
 

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <uv.h>
 
@@ -91,10 +92,46 @@ static void on_settled(void *reactor, const struct broker_settled *settled)
     client_settled(reactor, settled);
 }
 
-static const struct publish_host publish_host = {
-    .settled = on_settled, .room = on_room, .state = on_publish_state};
+/* What was put back without our asking had been deleted by somebody: what is bound to it as well.
+ */
+static void on_restored(void *reactor, const char *kind, const char *name)
+{
+    struct reactor *r = reactor;
+    if (strcmp(kind, "exchange") == 0) {
+        private_side_deleted(r->private, slice_of(name), (struct slice){NULL, 0},
+                             (struct slice){NULL, 0});
+    }
+}
+
+static void on_deleted(void *reactor, struct slice exchange, struct slice queue, struct slice key)
+{
+    private_side_deleted(((struct reactor *)reactor)->private, exchange, queue, key);
+}
+
+static const struct publish_host publish_host = {.deleted = on_deleted,
+
+                                                 .settled = on_settled,
+                                                 .room = on_room,
+                                                 .state = on_publish_state,
+                                                 .restored = on_restored};
 
 /* ---- Figures ---- */
+
+static void take_private_stats(struct reactor *r)
+{
+    struct private_stats s;
+    struct metrics *m = &r->metrics;
+    private_side_stats(r->private, &s);
+    metrics_set(m, METRIC_PRIVATE_CONNECTIONS, s.connections);
+    metrics_set(m, METRIC_PRIVATE_CHANNELS, s.channels);
+    metrics_set(m, METRIC_PRIVATE_CONSUMERS, s.consumers);
+    metrics_set(m, METRIC_PRIVATE_DELIVERIES, s.delivered);
+    metrics_set(m, METRIC_PRIVATE_ACKED, s.acked);
+    metrics_set(m, METRIC_PRIVATE_REQUEUED, s.requeued);
+    metrics_set(m, METRIC_PRIVATE_HELD, s.held);
+    metrics_set(m, METRIC_PRIVATE_RESTORED, s.restored);
+    metrics_set(m, METRIC_PRIVATE_CHANNEL_ERRORS, s.channel_errors);
+}
 
 static void take_stats(struct reactor *r)
 {
@@ -104,6 +141,7 @@ static void take_stats(struct reactor *r)
     broker_stats(live_broker(r->live), &live);
     broker_stats(publish_broker(r->publish), &publish);
     live_stats(r->live, &rooms);
+    take_private_stats(r);
     struct metrics *m = &r->metrics;
     metrics_set(m, METRIC_MESSAGES, rooms.queued);
     metrics_set(m, METRIC_MESSAGES_DROPPED, rooms.dropped);
@@ -158,10 +196,11 @@ static void on_part_stopped(void *reactor)
 static void stop_parts(struct reactor *r)
 {
     set_stage(r, STAGE_STOPPING);
-    r->uv->n_stopping = r->history ? 3 : 2;
+    r->uv->n_stopping = r->history ? 4 : 3;
     if (r->history) {
         history_stop(r->history, on_part_stopped);
     }
+    private_side_stop(r->private, on_part_stopped);
     publish_stop(r->publish, on_part_stopped);
     live_stop(r->live, on_part_stopped);
 }
@@ -238,18 +277,27 @@ static void on_check(uv_check_t *handle)
     live_turn(r->live);
 }
 
+static void flush_dirty(struct reactor *r)
+{
+    while (!list_is_empty(&r->dirty)) {
+        struct outq *q = LIST_OWNER(r->dirty.next, struct outq, dirty);
+        list_remove(&q->dirty);
+        client_flush(q);
+    }
+}
+
 /* Just before the loop waits: everything that this turn brought to clients goes out. */
 static void on_prepare(uv_prepare_t *handle)
 {
     struct reactor *r = handle->data;
     client_turn(r);
     live_turn(r->live);
-    while (!list_is_empty(&r->dirty)) {
-        struct outq *q = LIST_OWNER(r->dirty.next, struct outq, dirty);
-        list_remove(&q->dirty);
-        client_flush(q);
-    }
+    do {
+        flush_dirty(r);
+        client_written(r);
+    } while (!list_is_empty(&r->dirty));
     transport_turn(r->transport);
+    tcp_turn(r->tcp);
     client_reap(r);
 }
 
@@ -269,6 +317,21 @@ static int open_loop(struct reactor *r)
     uv->prepare.data = uv->check.data = uv->tick.data = uv->stop.data = r;
     r->now_ms = uv_now(&uv->loop);
     return 0;
+}
+
+static struct private_side *open_private(struct reactor *r)
+{
+    struct private_options options = {
+        .loop = r->loop,
+        .config = r->config,
+        .wheel = &r->wheel,
+        .now_ms = &r->now_ms,
+        .name = r->name,
+        .publish = r->publish,
+        .host = &client_private_host,
+        .reactor = r,
+    };
+    return private_side_new(&options);
 }
 
 static int open_parts(struct reactor *r, struct metrics **siblings, int n_siblings)
@@ -301,8 +364,10 @@ static int open_parts(struct reactor *r, struct metrics **siblings, int n_siblin
     };
     r->live = live_new(&live);
     r->publish = publish_new(&publish);
+    r->private = open_private(r);
     r->transport = transport_new(r, siblings, n_siblings);
-    return r->live && r->publish && r->transport ? 0 : -1;
+    r->tcp = tcp_new(r);
+    return r->live && r->publish && r->private && r->transport && r->tcp ? 0 : -1;
 }
 
 struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings,
@@ -319,11 +384,13 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     r->metrics.reactor = r->number_text;
     siblings[number] = &r->metrics;
     r->last_client = unix_ms() << 16; /* ids do not come again after a restart */
-    session_settings_init(&r->settings, config);
+    session_settings_init(&r->settings, config, false);
+    session_settings_init(&r->tcp_settings, config, true);
     list_init(&r->dirty);
     list_init(&r->doomed);
     list_init(&r->waiting);
     list_init(&r->dead);
+    list_init(&r->written);
     map_init(&r->clients);
     if (open_loop(r) != 0) {
         free(r);
@@ -338,10 +405,14 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     return r;
 }
 
-int reactor_listen(struct reactor *r, int *port)
+int reactor_listen(struct reactor *r, int *port, int *tcp_port)
 {
-    r->listener = listener_new(r, port);
-    return r->listener ? 0 : -1;
+    const struct config *c = r->config;
+    r->listener = listener_new(r);
+    if (!r->listener || listener_open(r->listener, c->gateway.bind, port, transport_adopt) != 0) {
+        return -1;
+    }
+    return c->tcp.enabled ? listener_open(r->listener, c->tcp.bind, tcp_port, tcp_adopt) : 0;
 }
 
 void reactor_run(struct reactor *r)
@@ -365,11 +436,13 @@ void reactor_free(struct reactor *r)
         return;
     }
     client_reap(r);
+    private_side_free(r->private);
     live_free(r->live);
     publish_free(r->publish);
     history_free(r->history);
     listener_free(r->listener);
     transport_free(r->transport);
+    tcp_free(r->tcp);
     map_fini(&r->clients);
     uv_loop_close(&r->uv->loop);
     free(r->uv);

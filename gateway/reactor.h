@@ -1,9 +1,11 @@
 /* One gateway thread: a libuv loop that owns all it needs and shares nothing with its siblings
  * (design section 4).
  *
- *     listener ─► libwebsockets ─► client (session, out queue) ─► publish ─► RabbitMQ
+ *     listener ─┬► libwebsockets ─┬► client (session, out queue) ─► publish ─► RabbitMQ
+ *               └► tcp ───────────┘            ▲
  *                     ▲                        ▲
- *                     └── flush, once a turn ──┴── live (queues, rooms) ◄─── RabbitMQ
+ *                     └── flush, once a turn ──┼── live (queues, rooms) ◄─── RabbitMQ
+ *                                              └── private (channels)  ◄───► RabbitMQ
  *
  * The struct is open to the files of gateway/ that hang on the loop; each field says whose it is.
  * What outlives a callback finds its client again by id. At the end of each loop turn (uv_prepare)
@@ -19,6 +21,7 @@
 #include "common/wheel.h"
 #include "gateway/fanout/live.h"
 #include "gateway/metrics.h"
+#include "gateway/private.h"
 #include "gateway/publish.h"
 #include "gateway/session/session.h"
 
@@ -27,6 +30,7 @@
 
 struct history;
 struct listener;
+struct tcp;
 struct transport;
 struct uv_loop_s;
 struct reactor_uv;
@@ -40,7 +44,8 @@ struct reactor {
     char name[96]; /* "<gateway>.<number>" */
     char number_text[16];
     const struct config *config;
-    struct session_settings settings;
+    struct session_settings settings;     /* of sessions over WebSocket */
+    struct session_settings tcp_settings; /* over plain TCP */
     struct uv_loop_s *loop;
     struct reactor_uv *uv; /* handles; reactor.c */
     uint64_t now_ms;       /* of this loop turn, monotonic */
@@ -50,9 +55,11 @@ struct reactor {
 
     struct live *live;
     struct publish *publish;
+    struct private_side *private;
     struct history *history; /* NULL: there is no database */
     struct listener *listener;
     struct transport *transport;
+    struct tcp *tcp;
 
     struct map clients; /* id → client; client.c */
     uint64_t last_client;
@@ -60,6 +67,7 @@ struct reactor {
     struct list doomed;  /* clients to close at the end of the turn; client.c */
     struct list waiting; /* clients that were told SESSION_WAIT for a SEND; client.c */
     struct list dead;    /* clients to free at the end of the turn; client.c */
+    struct list written; /* clients to which private messages were written; client.c */
     bool has_room;       /* publish said that there is room again */
 
     bool is_live_up;
@@ -76,8 +84,9 @@ struct reactor {
 struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings,
                             int n_siblings);
 
-/* Opens the listening socket. `*port` 0 takes any and says which. -1 with a log line. */
-int reactor_listen(struct reactor *r, int *port) __attribute__((warn_unused_result));
+/* Opens the listening sockets: that for WebSocket and HTTP, and where it is enabled that for plain
+ * TCP. A port 0 takes any and says which. -1 with a log line. */
+int reactor_listen(struct reactor *r, int *port, int *tcp_port) __attribute__((warn_unused_result));
 
 /* Runs the loop until reactor_stop(): call it on the reactor's own thread (with a stack of 8 MiB).
  */

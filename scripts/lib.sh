@@ -2,6 +2,7 @@
 #
 # Port plan: everything of one stack hangs on SG_PORT_BASE (8800), each port can be set alone:
 #   +1 +2    chat of the gateways (SG_GATEWAY_1_PORT, SG_GATEWAY_2_PORT)
+#   +3       STOMP over plain TCP (SG_TCP_PORT)
 #   +11 +12  metrics of the storage workers (SG_STORE_1_PORT, SG_STORE_2_PORT)
 #   +13 +14  RabbitMQ's own STOMP and Web STOMP, for comparison (SG_STOMP_PORT, SG_WEB_STOMP_PORT)
 #   +15      management UI (SG_MANAGEMENT_PORT)
@@ -35,13 +36,13 @@ is_root() {
 # Fills every SG_*_PORT that is not set yet from the base.
 set_ports() {
     local base=${SG_PORT_BASE:-${1:-8800}}
-    : "${SG_GATEWAY_1_PORT:=$((base + 1))}" "${SG_GATEWAY_2_PORT:=$((base + 2))}"
+    : "${SG_GATEWAY_1_PORT:=$((base + 1))}" "${SG_GATEWAY_2_PORT:=$((base + 2))}" "${SG_TCP_PORT:=$((base + 3))}"
     : "${SG_STORE_1_PORT:=$((base + 11))}" "${SG_STORE_2_PORT:=$((base + 12))}"
     : "${SG_STOMP_PORT:=$((base + 13))}" "${SG_WEB_STOMP_PORT:=$((base + 14))}"
     : "${SG_MANAGEMENT_PORT:=$((base + 15))}"
     : "${SG_DIST_PORT:=$((base + 25))}" "${SG_EPMD_PORT:=$((base + 36))}"
     : "${SG_PG_PORT:=$((base + 32))}" "${SG_AMQP_PORT:=$((base + 72))}"
-    export SG_GATEWAY_1_PORT SG_GATEWAY_2_PORT SG_STORE_1_PORT SG_STORE_2_PORT SG_STOMP_PORT SG_WEB_STOMP_PORT
+    export SG_GATEWAY_1_PORT SG_GATEWAY_2_PORT SG_TCP_PORT SG_STORE_1_PORT SG_STORE_2_PORT SG_STOMP_PORT SG_WEB_STOMP_PORT
     export SG_MANAGEMENT_PORT SG_DIST_PORT SG_EPMD_PORT SG_PG_PORT SG_AMQP_PORT
 }
 

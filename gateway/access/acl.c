@@ -10,12 +10,29 @@ static bool names(const struct config_strings *list, struct slice user)
     return false;
 }
 
+static struct slice queue_of(const struct destination *d)
+{
+    return d->kind == DESTINATION_EXCHANGE ? (struct slice){"", 0}
+                                           : (struct slice){d->key, d->key_len};
+}
+
 bool acl_may_send(const struct destination *d, struct slice user)
 {
-    return names(&d->route->send, user);
+    if (d->kind == DESTINATION_TEMP_QUEUE) {
+        return false;
+    }
+    return (d->kind == DESTINATION_REPLY_QUEUE && destination_is_server_named(queue_of(d))) ||
+           names(&d->route->send, user);
 }
 
 bool acl_may_subscribe(const struct destination *d, struct slice user)
 {
-    return names(&d->route->subscribe, user);
+    return d->kind != DESTINATION_TEMP_QUEUE &&
+           !slice_starts_with(queue_of(d), SLICE_LITERAL("stomp.gen-")) &&
+           names(&d->route->subscribe, user);
+}
+
+bool acl_may_shape(const struct destination *d, struct slice user)
+{
+    return names(&d->route->queues, user);
 }

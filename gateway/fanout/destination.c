@@ -39,6 +39,14 @@ static void part_decode(struct part *part, struct slice text)
     }
 }
 
+bool destination_decode(struct slice text, char *mem, size_t *len)
+{
+    struct part part = {.text = mem};
+    part_decode(&part, text);
+    *len = part.len;
+    return !part.is_too_long;
+}
+
 /* The route with the longest prefix of `name`; a name that is a prefix without its last slash
  * belongs to it as well. */
 static const struct config_route *route_of_name(const struct config *config, struct slice name)
@@ -181,6 +189,21 @@ static enum destination_error fill_key(struct slice key, struct destination *d)
     return part.is_too_long ? DESTINATION_TOO_LONG : DESTINATION_OK;
 }
 
+static enum destination_error resolve_exchange(const struct config *config,
+                                               const struct config_route *route, struct slice name,
+                                               struct destination *d)
+{
+    size_t prefix_len = strlen(route->prefix) < name.len ? strlen(route->prefix) : name.len;
+    struct slice rest = {name.ptr + prefix_len, name.len - prefix_len};
+    struct slice exchange;
+    struct slice key;
+    enum destination_error error = split_rest(route, rest, &exchange, &key);
+    if (error == DESTINATION_OK) {
+        error = fill_exchange(config, route, exchange, d);
+    }
+    return error == DESTINATION_OK ? fill_key(key, d) : error;
+}
+
 enum destination_error destination_resolve(const struct config *config, struct slice name,
                                            struct destination *out)
 {
@@ -189,21 +212,10 @@ enum destination_error destination_resolve(const struct config *config, struct s
         return error;
     }
     const struct config_route *route = route_of_name(config, name);
-    if (!route) {
-        return DESTINATION_UNKNOWN;
-    }
-    size_t prefix_len = strlen(route->prefix) < name.len ? strlen(route->prefix) : name.len;
-    struct slice rest = {name.ptr + prefix_len, name.len - prefix_len};
-    struct slice exchange;
-    struct slice key;
-    error = split_rest(route, rest, &exchange, &key);
-    if (error != DESTINATION_OK) {
-        return error;
-    }
     struct destination d = {0};
-    error = fill_exchange(config, route, exchange, &d);
-    if (error == DESTINATION_OK) {
-        error = fill_key(key, &d);
+    error = destination_resolve_queue(config, route, name, &d);
+    if (error == DESTINATION_UNKNOWN && route) {
+        error = resolve_exchange(config, route, name, &d);
     }
     if (error == DESTINATION_OK) {
         *out = d;
@@ -213,7 +225,15 @@ enum destination_error destination_resolve(const struct config *config, struct s
 
 enum destination_error destination_check_send(const struct destination *d)
 {
+    if (d->kind == DESTINATION_TEMP_QUEUE) {
+        return DESTINATION_TEMP_SEND;
+    }
     return d->is_pattern ? DESTINATION_WILDCARD : DESTINATION_OK;
+}
+
+enum destination_error destination_check_subscribe(const struct destination *d)
+{
+    return d->kind == DESTINATION_TEMP_QUEUE ? DESTINATION_TEMP_SUBSCRIBE : DESTINATION_OK;
 }
 
 /* What is left to match; ptr NULL when no word is left. RabbitMQ sees no word in an empty key, not

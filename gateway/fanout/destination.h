@@ -15,19 +15,22 @@
 #define DESTINATION_PART_MAX 255 /* AMQP shortstr: exchange name, routing key */
 
 enum destination_kind {
-    DESTINATION_EXCHANGE,  /* shared by default; everything with an exchange that has a name */
-    DESTINATION_QUEUE,     /* /queue/N, N without any slash, or a route of type queue with declare:
-                              declared */
-    DESTINATION_AMQ_QUEUE, /* /amq/queue/N: exists */
-    DESTINATION_REPLY_QUEUE, /* /reply-queue/REST: REST as it stands, slashes and escapes included
-                              */
-    DESTINATION_TEMP_QUEUE   /* /temp-queue/N: only in reply-to */
+    DESTINATION_EXCHANGE, /* shared by default; everything with an exchange that has a name */
+    /* /queue/N, N without any slash, or a route of type queue with declare: it is declared. */
+    DESTINATION_QUEUE,
+    /* /amq/queue/N, a route of type queue without declare, or a name that a server made: it
+     * exists. */
+    DESTINATION_AMQ_QUEUE,
+    /* /reply-queue/REST: exists; REST as it stands, slashes and escapes included. */
+    DESTINATION_REPLY_QUEUE,
+    DESTINATION_TEMP_QUEUE /* /temp-queue/N: only in reply-to; N is no queue's name */
 };
 
 /* A queue is reached by the default exchange: exchange "" and its name as the key. */
 struct destination {
     enum destination_kind kind;
-    /* Of the pair: /exchange/amq.topic/a gets the route of /topic/. */
+    /* Of the pair: /exchange/amq.topic/a gets the route of /topic/. Of a queue it is the door that
+     * was used: a bare name's is /queue/, /reply-queue/'s is /amq/queue/. Never NULL. */
     const struct config_route *route;
     char exchange[DESTINATION_PART_MAX + 1];
     char key[DESTINATION_PART_MAX + 1]; /* "" for fanout */
@@ -41,14 +44,18 @@ struct destination {
 
 enum destination_error {
     DESTINATION_OK,
-    DESTINATION_MISSING,  /* empty */
-    DESTINATION_UNKNOWN,  /* no route has that prefix */
-    DESTINATION_INVALID,  /* no rest, no exchange name, or a key behind a fanout exchange */
+    DESTINATION_MISSING, /* empty */
+    DESTINATION_UNKNOWN, /* no route has that prefix */
+    /* No rest, no exchange name, a key behind a fanout exchange or behind a queue's name. */
+    DESTINATION_INVALID,
     DESTINATION_CONTROL,  /* a byte below 0x20 or 0x7f */
     DESTINATION_TOO_LONG, /* exchange or key over 255 bytes */
     DESTINATION_WILDCARD, /* destination_check_send() only */
     /* amq.* where we would have to declare it; amq.rabbitmq.* (trace, events, log) always. */
-    DESTINATION_RESERVED
+    DESTINATION_RESERVED,
+    DESTINATION_OURS,          /* a queue for which destination_is_own_queue() */
+    DESTINATION_TEMP_SEND,     /* destination_check_send() only */
+    DESTINATION_TEMP_SUBSCRIBE /* destination_check_subscribe() only */
 };
 
 /* Both lines of the ERROR: the `message` header, and the body for this destination (RabbitMQ's
@@ -62,18 +69,29 @@ void destination_error_body(enum destination_error error, struct slice name, cha
  * a slash becomes a dot, %2F (upper case, as RabbitMQ has it) a literal slash, %25 a percent sign
  * (RabbitMQ writes it but does not read it back; we do, so that every name that we write finds its
  * way home); any other percent sign stands for itself. A fanout exchange knows no key: of a route
- * with a fixed one the rest is spelling only. */
+ * with a fixed one the rest is spelling only. A queue's name is one part without a slash. */
 enum destination_error destination_resolve(const struct config *config, struct slice name,
                                            struct destination *out)
     __attribute__((warn_unused_result));
 
-/* What may be subscribed may not always be sent to: wildcards. */
+/* What may be subscribed may not always be sent to: wildcards. /temp-queue/ is for neither. */
 enum destination_error destination_check_send(const struct destination *d)
     __attribute__((warn_unused_result));
+enum destination_error destination_check_subscribe(const struct destination *d)
+    __attribute__((warn_unused_result));
+
+/* The queues that no client reaches by any spelling, whatever the routes say: the storage queue,
+ * the dead queue, "stompgate.…" (a gateway's live queues), and "amq.…" but for "amq.gen-…". */
+bool destination_is_own_queue(const struct config *config, struct slice queue);
+
+/* "amq.gen-…", made by the broker, and "stomp.gen-…", made by a gateway for a /temp-queue/: who
+ * knows such a name was told it. */
+bool destination_is_server_named(struct slice queue);
 
 /* The spelling of a destination that comes from AMQP alone: from exchange and key, by the first
  * route that gives this pair back (those with a fixed exchange before those that take any name);
- * "/exchange/<exchange>/<key>" otherwise, "/queue/<key>" for the default exchange. Slashes, percent
+ * "/exchange/<exchange>/<key>" otherwise, "/queue/<key>" for the default exchange (or the first
+ * route of type queue that gives it back, where /queue/ was made another type). Slashes, percent
  * signs and control bytes are escaped as RabbitMQ does (%2F, %25, %0A). Writes at most `len` bytes,
  * terminated; returns the length, or 0 when it does not fit. */
 size_t destination_spell(const struct config *config, struct slice exchange, struct slice key,

@@ -19,7 +19,11 @@ const char *destination_error_message(enum destination_error error)
     case DESTINATION_TOO_LONG:
     case DESTINATION_WILDCARD:
     case DESTINATION_RESERVED:
+    case DESTINATION_TEMP_SEND:
+    case DESTINATION_TEMP_SUBSCRIBE:
         return "Invalid destination";
+    case DESTINATION_OURS:
+        return "access_refused";
     }
     return "";
 }
@@ -41,13 +45,21 @@ static void printable(struct slice name, char *text, size_t size)
     text[len] = '\0';
 }
 
-/* RabbitMQ's words: "'/bah/baz' is not a valid queue destination" for /queue/bah/baz. */
+/* RabbitMQ's words: "'/bah/baz' is not a valid queue destination" for /queue/bah/baz. It writes its
+ * types as one word: amqqueue, temp_queue, reply_queue. */
 static void body_invalid(const char *name, char *body, size_t len)
 {
+    static const char amq[] = "/amq/queue";
+    bool is_amq = strncmp(name, amq, strlen(amq)) == 0;
     const char *type = name[0] == '/' ? name + 1 : name;
-    const char *rest = strchr(type, '/');
-    int type_len = rest ? (int)(rest - type) : (int)strlen(type);
-    snprintf(body, len, "'%s' is not a valid %.*s destination\n", rest ? rest : "", type_len, type);
+    const char *rest = is_amq ? name + strlen(amq) : type + strcspn(type, "/");
+    char word[64];
+    snprintf(word, sizeof(word), "%.*s", is_amq ? 8 : (int)(rest - type),
+             is_amq ? "amqqueue" : type);
+    for (char *c = word; *c; c++) {
+        *c = *c == '-' ? '_' : *c;
+    }
+    snprintf(body, len, "'%s' is not a valid %s destination\n", rest, word);
 }
 
 void destination_error_body(enum destination_error error, struct slice name, char *body, size_t len)
@@ -60,13 +72,13 @@ void destination_error_body(enum destination_error error, struct slice name, cha
         body[0] = '\0';
         return;
     case DESTINATION_MISSING:
-        snprintf(body, len, "Destination cannot be blank\n");
+        snprintf(body, len, "Destination cannot be blank");
         return;
     case DESTINATION_UNKNOWN:
-        snprintf(
-            body, len,
-            "'%s' is not a valid destination.\nNo destination of this server begins like that.\n",
-            text);
+        snprintf(body, len,
+                 "'%s' is not a valid destination.\nValid destination types are: /temp-queue, "
+                 "/exchange, /topic, /queue, /amq/queue, /reply-queue/.\n",
+                 text);
         return;
     case DESTINATION_INVALID:
         body_invalid(text, body, len);
@@ -85,6 +97,16 @@ void destination_error_body(enum destination_error error, struct slice name, cha
         snprintf(body, len,
                  "'%s' is not a valid destination: the broker keeps that exchange for itself.\n",
                  text);
+        return;
+    case DESTINATION_OURS:
+        snprintf(body, len, "ACCESS_REFUSED - '%s' is a queue that the server keeps for itself\n",
+                 text);
+        return;
+    case DESTINATION_TEMP_SEND:
+        snprintf(body, len, "'%s' is not a valid destination for 'SEND'\n", text);
+        return;
+    case DESTINATION_TEMP_SUBSCRIBE:
+        snprintf(body, len, "'%s' is not a valid destination for 'SUBSCRIBE'\n", text);
         return;
     }
 }
@@ -153,6 +175,9 @@ static size_t spell_by_prefix(const char *prefix, struct slice exchange, struct 
 static size_t spell_by_route(const struct config_route *route, struct slice exchange,
                              struct slice key, char *name, size_t len)
 {
+    if (route->type == CONFIG_QUEUE) {
+        return 0;
+    }
     if (!destination_is_fixed(route)) {
         return spell_by_prefix(route->prefix, exchange, key, name, len);
     }
@@ -183,11 +208,28 @@ static size_t spell_by_routes(const struct config *config, bool is_fixed, struct
     return 0;
 }
 
+/* The first door that leads back to the queue. */
+static size_t spell_queue(const struct config *config, struct slice queue, char *name, size_t len)
+{
+    for (size_t i = 0; i < config->n_routes; i++) {
+        struct destination d;
+        size_t n = 0;
+        if (config->routes[i].type == CONFIG_QUEUE) {
+            n = spell_by_prefix(config->routes[i].prefix, (struct slice){"", 0}, queue, name, len);
+        }
+        if (n > 0 && destination_resolve(config, (struct slice){name, n}, &d) == DESTINATION_OK &&
+            d.exchange_len == 0 && slice_equals((struct slice){d.key, d.key_len}, queue)) {
+            return n;
+        }
+    }
+    return spell_by_prefix("/queue/", (struct slice){"", 0}, queue, name, len);
+}
+
 size_t destination_spell(const struct config *config, struct slice exchange, struct slice key,
                          char *name, size_t len)
 {
     if (exchange.len == 0) {
-        return spell_by_prefix("/queue/", exchange, key, name, len);
+        return spell_queue(config, key, name, len);
     }
     size_t n = spell_by_routes(config, true, exchange, key, name, len);
     if (n == 0) {

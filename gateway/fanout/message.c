@@ -35,7 +35,7 @@ static struct message *make(size_t payload_len, uint8_t opcode)
     if (payload_len > UINT32_MAX - 16) {
         return NULL;
     }
-    struct message *m = malloc(sizeof *m + head + payload_len);
+    struct message *m = malloc(sizeof *m + head + payload_len + 1);
     if (!m) {
         return NULL;
     }
@@ -43,6 +43,7 @@ static struct message *make(size_t payload_len, uint8_t opcode)
     m->len = (uint32_t)(head + payload_len);
     m->payload_off = (uint32_t)head;
     write_header(m->bytes, payload_len, opcode);
+    m->bytes[m->len] = '\n';
     return m;
 }
 

@@ -1,8 +1,11 @@
 /* The bytes of one frame on their way to any number of clients: encoded once, then shared.
  *
- *     header (2, 4 or 10 bytes)   payload
- *     | WebSocket frame header    | one STOMP frame, or the LF of a heart-beat |
+ *     header (2, 4 or 10 bytes)   payload                                      end of line
+ *     | WebSocket frame header    | one STOMP frame, or the LF of a heart-beat | LF |
  *     0                           payload_off                                  len
+ *
+ * A WebSocket is sent 0 to len; plain TCP what message_plain() says: no header, and behind a frame
+ * the LF, as RabbitMQ writes it (STOMP 1.2, "STOMP Frames": a NUL may be followed by EOLs).
  *
  * Reference-counted and immutable once shared. Belongs to one loop thread: the count is not atomic.
  */
@@ -31,6 +34,14 @@ struct message *message_new_close(int code, const char *reason);
 /* Where the payload goes; to be written before the message is shared. */
 static inline uint8_t *message_payload(struct message *m)
 {
+    return m->bytes + m->payload_off;
+}
+
+/* What goes out on plain TCP, and its length. */
+static inline const uint8_t *message_plain(const struct message *m, size_t *len)
+{
+    size_t payload_len = m->len - m->payload_off;
+    *len = payload_len > 1 ? payload_len + 1 : payload_len; /* a heart-beat is the LF itself */
     return m->bytes + m->payload_off;
 }
 

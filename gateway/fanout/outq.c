@@ -41,33 +41,42 @@ static int grow(struct outq *q)
     return 0;
 }
 
-static enum outq_result append(struct outq *q, struct message *m, bool is_droppable)
+static void count(struct outq *q, struct outq_entry e, bool is_in)
+{
+    size_t len = is_in ? e.message->len : 0 - (size_t)e.message->len;
+    q->bytes += len;
+    q->own_bytes += e.kind == OUTQ_OWN ? len : 0;
+    q->private_bytes += e.kind == OUTQ_PRIVATE ? len : 0;
+}
+
+static enum outq_result append(struct outq *q, struct message *m, enum outq_kind kind)
 {
     if (q->n == q->cap && grow(q) != 0) {
         return OUTQ_MEMORY;
     }
-    q->ring[(q->head + q->n) & (q->cap - 1)] = (struct outq_entry){message_ref(m), is_droppable};
+    struct outq_entry e = {message_ref(m), kind};
+    q->ring[(q->head + q->n) & (q->cap - 1)] = e;
     q->n++;
-    q->bytes += m->len;
-    q->own_bytes += is_droppable ? 0 : m->len;
+    count(q, e, true);
     if (list_is_empty(&q->dirty)) {
         list_push(q->dirty_list, &q->dirty);
     }
     return OUTQ_OK;
 }
 
-/* Keeps the entries for which nothing says that they go, in order; stops dropping once the queue is
- * down to `target` bytes. */
-static void drop_droppable(struct outq *q, size_t target)
+/* Keeps the entries for which nothing says that they go, in order; stops dropping once no more than
+ * `target` bytes of live messages and answers are left. `is_end`: private ones go as well. */
+static void drop(struct outq *q, size_t target, bool is_end)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < q->n; i++) {
         struct outq_entry e = q->ring[(q->head + i) & (q->cap - 1)];
         bool is_begun = i == 0 && q->first_off > 0;
-        if (e.is_droppable && !is_begun && q->bytes > target) {
-            q->bytes -= e.message->len;
-            q->dropped++;
-            q->has_gap = true;
+        bool is_droppable = e.kind == OUTQ_LIVE && q->bytes - q->private_bytes > target;
+        if (!is_begun && (is_droppable || (is_end && e.kind == OUTQ_PRIVATE))) {
+            count(q, e, false);
+            q->dropped += e.kind == OUTQ_LIVE;
+            q->has_gap = q->has_gap || e.kind == OUTQ_LIVE;
             message_unref(e.message);
         } else {
             q->ring[(q->head + kept++) & (q->cap - 1)] = e;
@@ -79,22 +88,30 @@ static void drop_droppable(struct outq *q, size_t target)
 enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy policy)
 {
     if (!outq_is_full(q)) {
-        return append(q, m, true);
+        return append(q, m, OUTQ_LIVE);
     }
     if (policy == OUTQ_CLOSE) {
         return OUTQ_OVER;
     }
     /* A quarter is freed at a time, so that a full queue is not walked for every message. */
-    size_t on_its_way = q->first_off > 0 ? outq_first(q)->len : 0;
-    drop_droppable(q, on_its_way + q->limit_bytes / 4 * 3);
-    enum outq_result result = append(q, m, true);
+    bool is_begun = q->first_off > 0 && q->ring[q->head].kind != OUTQ_PRIVATE;
+    size_t on_its_way = is_begun ? outq_first(q)->len : 0;
+    drop(q, on_its_way + q->limit_bytes / 4 * 3, false);
+    enum outq_result result = append(q, m, OUTQ_LIVE);
     return result == OUTQ_OK ? OUTQ_DROPPED : result;
 }
 
 enum outq_result outq_push_own(struct outq *q, struct message *m)
 {
     bool has_room = q->own_bytes < q->limit_bytes;
-    enum outq_result result = has_room ? append(q, m, false) : OUTQ_OVER;
+    enum outq_result result = has_room ? append(q, m, OUTQ_OWN) : OUTQ_OVER;
+    message_unref(m);
+    return result;
+}
+
+enum outq_result outq_push_private(struct outq *q, struct message *m)
+{
+    enum outq_result result = append(q, m, OUTQ_PRIVATE);
     message_unref(m);
     return result;
 }
@@ -109,8 +126,8 @@ void outq_pop(struct outq *q, uint32_t n)
     assert(n <= q->n);
     for (uint32_t i = 0; i < n; i++) {
         struct outq_entry e = q->ring[(q->head + i) & (q->cap - 1)];
-        q->bytes -= e.message->len;
-        q->own_bytes -= e.is_droppable ? 0 : e.message->len;
+        count(q, e, false);
+        q->private_popped += e.kind == OUTQ_PRIVATE;
         message_unref(e.message);
     }
     if (n > 0) {
@@ -131,7 +148,7 @@ void outq_pop(struct outq *q, uint32_t n)
 void outq_drop_live(struct outq *q)
 {
     if (q->n > 0) {
-        drop_droppable(q, 0);
+        drop(q, 0, true);
         outq_pop(q, 0);
     }
 }

@@ -1,16 +1,17 @@
 /* What one client is still due: a ring of pointers to shared messages, bounded in bytes. Design
  * section 8.
  *
- * The bound is on what waits behind the first: a message that finds less than that is taken
- * whatever its size. So the largest message and a small one in one loop turn, in either order, make
- * nobody a slow client.
+ * The bound is on the live messages that wait behind the first: a message that finds less than that
+ * is taken whatever its size. So the largest message and a small one in one loop turn, in either
+ * order, make nobody a slow client. Messages of private subscriptions have a bound of their own,
+ * outside of here: the broker keeps what does not fit.
  *
  * Pushing marks the queue dirty: its node goes on the reactor's list, and the end of the loop turn
  * flushes each dirty queue once. An empty queue holds at most a small ring (256 bytes). Belongs to
  * one loop thread.
  *
- * Invariants: bytes is the sum of the queued lens, own_bytes the part that is not droppable; a
- * queue is on the dirty list at most once.
+ * Invariants: bytes is the sum of the queued lens, own_bytes and private_bytes are the parts of
+ * those kinds; a queue is on the dirty list at most once.
  */
 #pragma once
 
@@ -33,9 +34,15 @@ enum outq_result {
     OUTQ_MEMORY   /* not queued: out of memory */
 };
 
+enum outq_kind {
+    OUTQ_LIVE,   /* a live MESSAGE: may be dropped */
+    OUTQ_OWN,    /* RECEIPT, ERROR, heart-beat */
+    OUTQ_PRIVATE /* a MESSAGE that the broker keeps until it is settled */
+};
+
 struct outq_entry {
     struct message *message;
-    bool is_droppable; /* a live MESSAGE; RECEIPT, ERROR and heart-beats are not */
+    enum outq_kind kind;
 };
 
 struct outq {
@@ -45,10 +52,12 @@ struct outq {
     uint32_t cap;
     size_t bytes;
     size_t own_bytes;
+    size_t private_bytes;
     size_t limit_bytes;
     size_t first_off; /* bytes of the first message that were written already: it is never dropped
                          then */
     uint64_t dropped;
+    uint64_t private_popped; /* messages of private subscriptions that were written, ever */
     bool has_gap;            /* messages were dropped: the next MESSAGE is to say so */
     struct list dirty;       /* node in *dirty_list */
     struct list *dirty_list; /* the reactor's */
@@ -68,6 +77,10 @@ enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy p
 enum outq_result outq_push_own(struct outq *q, struct message *m)
     __attribute__((warn_unused_result));
 
+/* Takes the caller's reference, also on failure. Only memory can fail. */
+enum outq_result outq_push_private(struct outq *q, struct message *m)
+    __attribute__((warn_unused_result));
+
 /* The first message, borrowed, or NULL. */
 struct message *outq_first(const struct outq *q);
 
@@ -83,9 +96,14 @@ void outq_pop(struct outq *q, uint32_t n);
 /* True when the next live message would be refused, or cost older ones. */
 static inline bool outq_is_full(const struct outq *q)
 {
-    return q->n > 0 && q->bytes - outq_at(q, 0)->len >= q->limit_bytes;
+    if (q->n == 0) {
+        return false;
+    }
+    bool is_first_private = q->ring[q->head].kind == OUTQ_PRIVATE;
+    size_t first = is_first_private ? 0 : outq_at(q, 0)->len;
+    return q->bytes - q->private_bytes - first >= q->limit_bytes;
 }
 
-/* Drops everything droppable: the client is being closed, and only what the session itself says
- * still goes out. */
+/* Drops all MESSAGEs, private ones too: the client is being closed, and only what the session
+ * itself says still goes out. */
 void outq_drop_live(struct outq *q);

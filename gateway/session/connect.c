@@ -6,14 +6,14 @@
 
 static void refuse_version(struct session *s, const struct error_about *about)
 {
-    error_end(s, CLOSE_REFUSED_FRAME, about, "Version mismatch",
-              "Supported versions are 1.0,1.1,1.2\n");
+    error_refuse(s, CLOSE_REFUSED_FRAME, about, "Version mismatch",
+                 "Supported versions are 1.0,1.1,1.2\n");
 }
 
 static void refuse_heartbeat(struct session *s, const struct error_about *about)
 {
-    error_end(s, CLOSE_REFUSED_FRAME, about, "Processing error",
-              "heart-beat must be two numbers of milliseconds, like 10000,10000\n");
+    error_refuse(s, CLOSE_REFUSED_FRAME, about, "Processing error",
+                 "heart-beat must be two numbers of milliseconds, like 10000,10000\n");
 }
 
 static char *name_of_user(struct slice login)
@@ -37,15 +37,31 @@ static void connected(struct session *s)
     reply_connected(s);
 }
 
+/* Where the ERROR did not end the session: it may try again for as long as a CONNECT may take. */
+static void begin_again(struct session *s)
+{
+    if (s->state == SESSION_STATE_CLOSED) {
+        return;
+    }
+    free(s->user);
+    s->user = NULL;
+    s->version = STOMP_1_0;
+    stomp_parser_set_version(&s->parser, STOMP_1_0);
+    session_set_state(s, SESSION_STATE_FRESH);
+    s->state_due_ms = s->login_due_ms;
+}
+
 /* A host that gives no words leaves us RabbitMQ's. */
 static void refused(struct session *s, const struct session_problem *problem)
 {
     bool is_login = !problem || problem->reason == CLOSE_NONE || problem->reason == CLOSE_LOGIN;
     if (is_login && (!problem || !problem->message[0])) {
-        error_end(s, CLOSE_LOGIN, NULL, "Bad CONNECT", "Access refused for user '%s'\n", s->user);
+        error_refuse(s, CLOSE_LOGIN, NULL, "Bad CONNECT", "Access refused for user '%s'\n",
+                     s->user);
     } else {
         error_problem(s, CLOSE_LOGIN, NULL, "Bad CONNECT", problem);
     }
+    begin_again(s);
 }
 
 void connect_answer(struct session *s, bool is_ok, const struct session_problem *problem)
@@ -87,8 +103,8 @@ void connect_begin(struct session *s, const struct stomp_frame *frame)
     uint32_t cx_ms;
     uint32_t cy_ms;
     if (frame->command != STOMP_CONNECT) {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "Illegal command",
-                  "You must log in using CONNECT first\n");
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Illegal command",
+                     "You must log in using CONNECT first\n");
         return;
     }
     enum stomp_version version;

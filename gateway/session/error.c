@@ -50,27 +50,86 @@ static size_t tidy(char *body, size_t len)
     return len;
 }
 
+/* After these nothing can go on, whatever the configuration says. */
+static bool is_final(enum close_reason reason)
+{
+    switch (reason) {
+    case CLOSE_REFUSED_FRAME:
+    case CLOSE_LOGIN:
+    case CLOSE_LIMIT:
+    case CLOSE_BROKER:
+        return false;
+    case CLOSE_NONE:
+    case CLOSE_DISCONNECT:
+    case CLOSE_PEER:
+    case CLOSE_DRAIN:
+    case CLOSE_MALFORMED:
+    case CLOSE_LOGIN_TIMEOUT:
+    case CLOSE_HALF_FRAME:
+    case CLOSE_HEARTBEAT:
+    case CLOSE_TOO_BIG:
+    case CLOSE_INTERNAL:
+    case CLOSE_RECEIPT_TIMEOUT:
+    case CLOSE_GAP:
+    case CLOSE_SLOW:
+    case CLOSE_REASON_COUNT:
+        return true;
+    }
+    return true;
+}
+
+static void say(struct session *s, bool ends, enum close_reason reason,
+                const struct error_about *about, const char *message, struct slice body)
+{
+    static const struct error_about nothing;
+    const struct error error = {about ? about : &nothing, message, body};
+    log_info(s->name, "session.error", "reason=%s message=\"%s\"", close_reason_str(reason),
+             message);
+    if (reply_send(s, write_error, &error) != 0) {
+        session_end(s, CLOSE_INTERNAL, "out of memory");
+    } else if (ends) {
+        session_end(s, reason, message);
+    }
+}
+
+struct body {
+    char text[1024];
+    size_t len;
+};
+
+static void write_body(struct body *body, const char *format, va_list args)
+{
+    int len = vsnprintf(body->text, sizeof(body->text), format, args);
+    body->len = len < 0                            ? 0
+                : (size_t)len < sizeof(body->text) ? (size_t)len
+                                                   : sizeof(body->text) - 1;
+    body->len = tidy(body->text, body->len);
+}
+
 void error_end(struct session *s, enum close_reason reason, const struct error_about *about,
                const char *message, const char *format, ...)
 {
-    static const struct error_about nothing;
-    char body[1024];
+    struct body body;
     va_list args;
     va_start(args, format);
     /* A false alarm of clang-tidy 14 when it is given several files at once. */
     // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized)
-    int len = vsnprintf(body, sizeof(body), format, args);
+    write_body(&body, format, args);
     va_end(args);
-    size_t body_len = len < 0 ? 0 : (size_t)len < sizeof(body) ? (size_t)len : sizeof(body) - 1;
-    body_len = tidy(body, body_len);
-    log_info(s->name, "session.error", "reason=%s message=\"%s\"", close_reason_str(reason),
-             message);
-    const struct error error = {about ? about : &nothing, message, {body, body_len}};
-    if (reply_send(s, write_error, &error) != 0) {
-        reason = CLOSE_INTERNAL;
-        message = "out of memory";
-    }
-    session_end(s, reason, message);
+    say(s, true, reason, about, message, (struct slice){body.text, body.len});
+}
+
+void error_refuse(struct session *s, enum close_reason reason, const struct error_about *about,
+                  const char *message, const char *format, ...)
+{
+    struct body body;
+    va_list args;
+    va_start(args, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized)
+    write_body(&body, format, args);
+    va_end(args);
+    bool ends = s->settings->error_close || is_final(reason);
+    say(s, ends, reason, about, message, (struct slice){body.text, body.len});
 }
 
 struct error_about error_about_frame(const struct stomp_frame *frame)
@@ -94,19 +153,43 @@ static const char *words_of(enum close_reason reason)
     return reason == CLOSE_INTERNAL ? "Internal error" : NULL;
 }
 
+void error_write(struct session_problem *problem, enum close_reason reason, const char *message,
+                 const char *format, ...)
+{
+    va_list args;
+    problem->reason = reason;
+    snprintf(problem->message, sizeof(problem->message), "%s", message);
+    va_start(args, format);
+    vsnprintf(problem->text, sizeof(problem->text), format, args);
+    va_end(args);
+}
+
+void error_complete(struct session_problem *problem, enum close_reason reason, const char *message)
+{
+    if (problem->reason != CLOSE_NONE) {
+        message = words_of(problem->reason) ? words_of(problem->reason) : message;
+    } else {
+        problem->reason = reason;
+    }
+    if (!problem->message[0]) {
+        snprintf(problem->message, sizeof(problem->message), "%s", message);
+    }
+}
+
 void error_problem(struct session *s, enum close_reason reason, const struct error_about *about,
                    const char *message, const struct session_problem *problem)
 {
-    static const struct session_problem none;
-    problem = problem ? problem : &none;
-    if (problem->reason != CLOSE_NONE) {
-        reason = problem->reason;
-        message = words_of(reason) ? words_of(reason) : message;
-    }
-    if (problem->message[0]) {
-        message = problem->message;
-    }
-    error_end(s, reason, about, message, "%s", problem->text);
+    struct session_problem all = problem ? *problem : (struct session_problem){0};
+    error_complete(&all, reason, message);
+    error_refuse(s, all.reason, about, all.message, "%s", all.text);
+}
+
+void error_end_problem(struct session *s, enum close_reason reason, const struct error_about *about,
+                       const char *message, const struct session_problem *problem)
+{
+    struct session_problem all = problem ? *problem : (struct session_problem){0};
+    error_complete(&all, reason, message);
+    error_end(s, all.reason, about, all.message, "%s", all.text);
 }
 
 /* Both forms are RabbitMQ's. */
@@ -114,12 +197,12 @@ void error_missing_header(struct session *s, const struct stomp_frame *frame, co
 {
     struct error_about about = error_about_frame(frame);
     char message[64];
-    bool is_id = strcmp(header, "id") == 0;
+    bool is_id = strcmp(header, "id") == 0 || strcmp(header, "message-id") == 0;
     snprintf(message, sizeof(message), "Missing %s", is_id ? "header" : header);
-    error_end(s, CLOSE_REFUSED_FRAME, &about, message,
-              is_id ? "\"%.*s\" must include the \"%s\" header\n"
-                    : "\"%.*s\" must include a '%s' header\n",
-              (int)frame->command_text.len, frame->command_text.ptr, header);
+    error_refuse(s, CLOSE_REFUSED_FRAME, &about, message,
+                 is_id ? "\"%.*s\" must include the \"%s\" header\n"
+                       : "\"%.*s\" must include a '%s' header\n",
+                 (int)frame->command_text.len, frame->command_text.ptr, header);
 }
 
 /* Nothing can be promised any more, not even an ERROR. */

@@ -64,9 +64,24 @@ int parked_push(struct session *s, struct parked_queue *queue, const struct stom
     }
     parked_append(s, queue, parked);
     if (frame->command == STOMP_SEND && stomp_frame_get(frame, "receipt").ptr) {
-        sends_note_receipt(s, arrived_ms);
+        receipts_note(s, arrived_ms);
     }
     return 0;
+}
+
+int parked_push_front(struct session *s, struct parked_queue *queue,
+                      const struct stomp_frame *frame, uint64_t arrived_ms)
+{
+    struct parked_queue behind = *queue;
+    *queue = (struct parked_queue){NULL, NULL};
+    int result = parked_push(s, queue, frame, arrived_ms);
+    if (result == 0 && behind.head) {
+        queue->tail->next = behind.head;
+        queue->tail = behind.tail;
+    } else if (result != 0) {
+        *queue = behind;
+    }
+    return result;
 }
 
 struct parked_frame *parked_pop(struct session *s, struct parked_queue *queue)
@@ -93,8 +108,8 @@ void parked_clear(struct session *s, struct parked_queue *queue)
 {
     struct parked_frame *parked;
     while ((parked = parked_pop(s, queue)) != NULL) {
-        if (parked->commit && --parked->commit->n_left == 0) {
-            free(parked->commit);
+        if (parked->commit) {
+            commit_drop(s, parked->commit);
         }
         parked_free(parked);
     }

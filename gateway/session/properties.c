@@ -70,7 +70,6 @@ static int set_texts(const struct stomp_frame *frame, struct broker_properties *
         {"content-type", &p->content_type},
         {"content-encoding", &p->content_encoding},
         {"correlation-id", &p->correlation_id},
-        {"reply-to", &p->reply_to},
         {"type", &p->type},
         {"app-id", &p->app_id},
     };
@@ -80,12 +79,32 @@ static int set_texts(const struct stomp_frame *frame, struct broker_properties *
             return -1;
         }
     }
+    return 0;
+}
+
+/* Whoever answers a message sends to what it says here, with rights of his own: it must not lead
+ * him to what is ours, and it must lead somewhere. */
+static int set_reply_to(const struct config *config, const struct stomp_frame *frame,
+                        struct broker_properties *p, struct session_problem *problem)
+{
+    struct slice value = stomp_frame_get(frame, "reply-to");
+    struct destination d;
+    if (value.len == 0) {
+        p->reply_to = value;
+        return 0;
+    }
     /* The broker's direct reply-to needs a consumer on the same channel, which is never the
      * sender's (M2). */
-    if (starts_with_nocase(p->reply_to, "amq.rabbitmq.reply-to")) {
+    if (starts_with_nocase(value, "amq.rabbitmq.reply-to")) {
         return refuse(problem, "reply-to", "not be amq.rabbitmq.reply-to");
     }
-    return 0;
+    bool is_bare = !memchr(value.ptr, '/', value.len);
+    bool is_ours = destination_is_own_queue(config, value);
+    bool is_known = destination_resolve(config, value, &d) == DESTINATION_OK;
+    if (is_bare ? is_ours : !is_known) {
+        return refuse(problem, "reply-to", "be a destination that somebody can answer to");
+    }
+    return set_text(value, "reply-to", &p->reply_to, problem);
 }
 
 static int set_expiration(const struct stomp_frame *frame, struct broker_properties *p,
@@ -138,12 +157,21 @@ static int check_user_id(const struct stomp_frame *frame, struct slice user,
                : 0;
 }
 
-/* RabbitMQ writes these into a message that it dead-lettered, and our own report of a queue that
- * dropped messages is told by them: nobody may forge them. */
-static bool is_of_death(struct slice name)
+/* RabbitMQ writes these into a message that it dead-lettered or passed to another broker, and our
+ * own report of a queue that dropped messages is told by them: nobody may forge them. It writes
+ * tables into some, and would stumble over text. */
+static bool is_of_broker(struct slice name)
 {
-    static const char *const names[] = {"x-death", "x-first-death-queue", "x-first-death-reason",
-                                        "x-first-death-exchange"};
+    static const char *const names[] = {
+        "x-death",
+        "x-first-death-queue",
+        "x-first-death-reason",
+        "x-first-death-exchange",
+        "x-last-death-queue",
+        "x-last-death-reason",
+        "x-last-death-exchange",
+        "x-received-from",
+    };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (name.len == strlen(names[i]) && starts_with_nocase(name, names[i])) {
             return true;
@@ -183,16 +211,13 @@ static bool is_consumed(struct slice name)
         "redelivered",
         "amqp-message-id",
         "gap",
-        /* RabbitMQ would route by them, past all rights (M2) */
-        "CC",
-        "BCC",
     };
     for (size_t i = 0; i < sizeof(consumed) / sizeof(consumed[0]); i++) {
         if (slice_is(name, consumed[i])) {
             return true;
         }
     }
-    return is_of_death(name) || starts_with_nocase(name, PROPERTIES_OWN_PREFIX);
+    return is_of_broker(name) || starts_with_nocase(name, PROPERTIES_OWN_PREFIX);
 }
 
 static void add(struct properties *out, struct slice name, struct slice value)
@@ -219,6 +244,11 @@ static int add_custom(const struct stomp_frame *frame, struct properties *out,
         struct slice name = frame->headers[i].name;
         if (is_consumed(name) || !is_first(frame, i)) {
             continue;
+        }
+        /* M2; RabbitMQ would even close the channel, because they are no lists. */
+        if (slice_is(name, "CC") || slice_is(name, "BCC")) {
+            return refuse(problem, name.len == 2 ? "CC" : "BCC",
+                          "not be sent: RabbitMQ would route the message by it");
         }
         /* Longer ones would be cut into further fields of the table (M1). */
         if (name.len == 0 || name.len > TEXT_MAX) {
@@ -249,19 +279,28 @@ static int add_own(const struct stomp_frame *frame, struct slice user, struct pr
     return 0;
 }
 
-int properties_from_send(const struct stomp_frame *frame, struct slice user, bool is_stored,
-                         struct properties *out, struct session_problem *problem)
+static void set_delivery_mode(const struct stomp_frame *frame, bool is_stored,
+                              struct broker_properties *p)
+{
+    struct slice persistent = stomp_frame_get(frame, "persistent");
+    if (is_stored || slice_is(persistent, "true") || slice_is(persistent, "True")) {
+        p->has_delivery_mode = true;
+        p->delivery_mode = 2;
+    }
+}
+
+int properties_from_send(const struct config *config, const struct stomp_frame *frame,
+                         struct slice user, bool is_stored, struct properties *out,
+                         struct session_problem *problem)
 {
     out->amqp = (struct broker_properties){.headers = out->headers};
-    if (set_texts(frame, &out->amqp, problem) != 0 ||
-        set_expiration(frame, &out->amqp, problem) != 0 ||
-        set_numbers(frame, &out->amqp, problem) != 0 || check_user_id(frame, user, problem) != 0 ||
-        add_own(frame, user, out, problem) != 0 || add_custom(frame, out, problem) != 0) {
-        return -1;
-    }
-    if (is_stored || slice_is(stomp_frame_get(frame, "persistent"), "true")) {
-        out->amqp.has_delivery_mode = true;
-        out->amqp.delivery_mode = 2;
-    }
-    return 0;
+    set_delivery_mode(frame, is_stored, &out->amqp);
+    return set_texts(frame, &out->amqp, problem) != 0 ||
+                   set_reply_to(config, frame, &out->amqp, problem) != 0 ||
+                   set_expiration(frame, &out->amqp, problem) != 0 ||
+                   set_numbers(frame, &out->amqp, problem) != 0 ||
+                   check_user_id(frame, user, problem) != 0 ||
+                   add_own(frame, user, out, problem) != 0 || add_custom(frame, out, problem) != 0
+               ? -1
+               : 0;
 }

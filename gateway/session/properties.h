@@ -3,21 +3,26 @@
  *
  * | header | becomes |
  * |---|---|
- * | content-type, content-encoding, correlation-id, type, app-id, reply-to | the property of that
- * name, at most 255 bytes | | expiration, timestamp, priority | the same, digits only and in the
- * range that the broker takes | | persistent:true | delivery_mode 2; messages of stored routes
- * always are | | user-id | nothing when it names the session's user, else an ERROR: the broker
- * would compare it with the gateway's own | | idempotency-key, else message-id | x-stompgate-key |
- * | destination | x-stompgate-destination |
- * | receipt, transaction, login, passcode, content-length, CC, BCC, x-stompgate-…, and what MESSAGE
- * has from the server | nothing | | any other | a custom header; of repeated ones the first |
+ * | content-type, content-encoding, correlation-id, type, app-id | the property of that name |
+ * | reply-to | the same, if it is a destination or the bare name of a queue that is not ours |
+ * | expiration, timestamp, priority | the same, digits only and in the range that the broker takes
+ * | | persistent:true | delivery_mode 2; messages of stored routes always have it | | user-id |
+ * nothing when it names the session's user, else an ERROR: the broker would compare it with the
+ * gateway's own | | idempotency-key, else message-id | x-stompgate-key; the message's own id is the
+ * gateway's | | destination | x-stompgate-destination | | CC, BCC | an ERROR: the broker would
+ * route by them, past all rights. It knows them in capitals alone: cc is a header like any other |
+ * | receipt, transaction, login, passcode, content-length, amqp-message-id, x-stompgate-…, what
+ *   MESSAGE has from the server, what only a broker writes (x-death, …) | nothing |
+ * | any other, those that shape a queue (queue.h) included | a custom header; of repeated ones the
+ *   first |
  *
- * What the broker would refuse is refused here, with the header's name: one bad property would
- * close a channel that others use.
+ * Texts have at most 255 bytes. What the broker would refuse is refused here, with the header's
+ * name: one bad property would close a channel that others use.
  */
 #pragma once
 
 #include "amqp/broker.h"
+#include "common/config.h"
 #include "gateway/session/session.h"
 #include "stomp/stomp.h"
 
@@ -35,6 +40,6 @@ struct properties {
 };
 
 /* `is_stored`: the route's messages go to the storage queue. 0, or -1 with *problem filled. */
-int properties_from_send(const struct stomp_frame *frame, struct slice user, bool is_stored,
-                         struct properties *out, struct session_problem *problem)
-    __attribute__((warn_unused_result));
+int properties_from_send(const struct config *config, const struct stomp_frame *frame,
+                         struct slice user, bool is_stored, struct properties *out,
+                         struct session_problem *problem) __attribute__((warn_unused_result));

@@ -1,15 +1,8 @@
 #include "amqp/code.h"
-#include "gateway/access/acl.h"
-#include "gateway/session/properties.h"
+#include "gateway/session/outgoing.h"
 #include "gateway/session/session_internal.h"
 
 #include <stdlib.h>
-
-/* A SEND on its way to the host. */
-struct outgoing {
-    struct destination destination;
-    struct properties properties;
-};
 
 /* What a SEND costs while it is unsettled: what the broker connection keeps of it, and its receipt.
  */
@@ -30,79 +23,41 @@ static bool has_room(const struct session *s, size_t bytes)
     return !s->has_no_room && fits && s->n_sends < (size_t)s->settings->config->limits.unconfirmed;
 }
 
-static bool resolve(struct session *s, const struct stomp_frame *frame, struct destination *d)
+static char *put_text(char *at, struct slice text)
 {
-    struct error_about about = error_about_frame(frame);
-    struct slice spelling = stomp_frame_get(frame, "destination");
-    if (!spelling.ptr) {
-        error_missing_header(s, frame, "destination");
-        return false;
+    if (text.len) {
+        memcpy(at, text.ptr, text.len);
     }
-    enum destination_error error = destination_resolve(s->settings->config, spelling, d);
-    if (error == DESTINATION_OK) {
-        error = destination_check_send(d);
-    }
-    if (error != DESTINATION_OK) {
-        char body[512];
-        destination_error_body(error, spelling, body, sizeof(body));
-        error_end(s, CLOSE_REFUSED_FRAME, &about, destination_error_message(error), "%s", body);
-        return false;
-    }
-    if (!acl_may_send(d, slice_of(s->user))) {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "access_refused",
-                  "ACCESS_REFUSED - user '%s' may not send to '%.*s'\n", s->user, (int)spelling.len,
-                  spelling.ptr);
-        return false;
-    }
-    return true;
-}
-
-/* Fills *out; else ERROR, and false. */
-static bool prepare(struct session *s, const struct stomp_frame *frame, struct outgoing *out)
-{
-    struct session_problem problem = {0};
-    struct error_about about = error_about_frame(frame);
-    if (about.receipt.len > SESSION_ID_MAX) {
-        error_end(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", "'receipt' may have %d bytes\n",
-                  SESSION_ID_MAX);
-        return false;
-    }
-    if (!resolve(s, frame, &out->destination)) {
-        return false;
-    }
-    bool is_stored = out->destination.route->store;
-    if (properties_from_send(frame, slice_of(s->user), is_stored, &out->properties, &problem) !=
-        0) {
-        error_problem(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", &problem);
-        return false;
-    }
-    return true;
-}
-
-bool sends_check(struct session *s, const struct stomp_frame *frame)
-{
-    struct outgoing out;
-    return prepare(s, frame, &out);
+    return at + text.len;
 }
 
 static struct send *new_send(struct session *s, const struct stomp_frame *frame,
-                             uint64_t arrived_ms, struct commit *commit)
+                             const struct parked_frame *parked, uint64_t arrived_ms)
 {
     struct slice receipt = stomp_frame_get(frame, "receipt");
-    struct send *send = calloc(1, sizeof(*send) + receipt.len);
+    struct slice destination = stomp_frame_get(frame, "destination");
+    struct send *send = calloc(1, sizeof(*send) + receipt.len + destination.len);
     if (!send) {
         return NULL;
     }
-    send->commit = commit;
+    send->commit = parked ? parked->commit : NULL;
+    send->position = parked ? parked->position : 0;
     send->token = ++s->last_token;
     send->arrived_ms = arrived_ms;
     send->bytes = cost(frame);
     send->has_receipt = receipt.ptr != NULL;
     send->receipt_len = (uint16_t)receipt.len;
-    if (receipt.ptr && receipt.len) {
-        memcpy(send->receipt, receipt.ptr, receipt.len);
-    }
+    send->destination_len = (uint16_t)destination.len;
+    put_text(put_text(send->texts, receipt), destination);
     return send;
+}
+
+static struct error_about about_send(const struct send *send)
+{
+    return (struct error_about){
+        .receipt = {send->has_receipt ? send->texts : NULL, send->receipt_len},
+        .destination = {send->texts + send->receipt_len, send->destination_len},
+    };
 }
 
 static void keep(struct session *s, struct send *send)
@@ -116,54 +71,120 @@ static void keep(struct session *s, struct send *send)
     s->n_sends++;
     s->sends_bytes += send->bytes;
     if (send->has_receipt) {
-        sends_note_receipt(s, send->arrived_ms);
+        receipts_note(s, send->arrived_ms);
     }
 }
 
-/* Offers one SEND to the host. False: not now, nothing has changed but has_no_room. True:
- * published, or the session has ended. */
+/* It will never be sent: ERROR. While the session goes on, this was one SEND of its COMMIT. */
+static void refuse(struct session *s, const struct stomp_frame *frame,
+                   const struct parked_frame *parked, const struct session_problem *problem)
+{
+    struct commit *commit = parked ? parked->commit : NULL;
+    struct error_about about = error_about_frame(frame);
+    commit_refuse(s, commit, parked ? parked->position : 0, &about, problem);
+    if (commit && s->state != SESSION_STATE_CLOSED) {
+        commit_done(s, commit);
+    }
+}
+
+/* The queue of its /temp-queue/ may have been lost since the SEND came. */
+static bool set_reply_to(const struct session *s, struct outgoing *out,
+                         struct session_problem *problem)
+{
+    struct slice *reply_to = &out->properties.amqp.reply_to;
+    if (!slice_starts_with(*reply_to, SLICE_LITERAL(TEMPS_PREFIX))) {
+        return true;
+    }
+    struct slice name = temps_name(s, *reply_to);
+    if (!name.ptr) {
+        error_write(problem, CLOSE_BROKER, "Processing error",
+                    "The queue of reply-to '%.*s' is gone\n", (int)reply_to->len, reply_to->ptr);
+        return false;
+    }
+    *reply_to = name;
+    return true;
+}
+
+/* SESSION_WAIT: not now. */
+static enum session_verdict offer(struct session *s, const struct stomp_frame *frame,
+                                  const struct outgoing *out, struct send *send,
+                                  struct session_problem *problem)
+{
+    const struct session_send offered = {
+        .destination = &out->destination,
+        .properties = out->properties.amqp,
+        .body = frame->body,
+        .token = send->token,
+        .queue = out->declares ? &out->queue : NULL,
+        .is_mandatory = out->is_mandatory,
+    };
+    *problem = (struct session_problem){0};
+    enum session_verdict verdict = s->host->publish(s->host_data, &offered, problem);
+    if (verdict == SESSION_DONE) {
+        keep(s, send);
+        return verdict;
+    }
+    s->has_no_room = s->has_no_room || verdict == SESSION_WAIT;
+    free(send);
+    if (verdict == SESSION_REFUSED) {
+        error_complete(problem, CLOSE_REFUSED_FRAME, "Message refused");
+    }
+    return verdict;
+}
+
+/* Another one of its COMMIT has failed before this one was sent. */
+static void skip_send(struct session *s, const struct stomp_frame *frame,
+                      const struct parked_frame *parked)
+{
+    struct session_problem problem = {0};
+    if (!stomp_frame_get(frame, "receipt").ptr) {
+        commit_done(s, parked->commit);
+        return;
+    }
+    error_write(&problem, CLOSE_REFUSED_FRAME, "Bad transaction", "%s",
+                "Not sent: another message of the transaction was refused\n");
+    refuse(s, frame, parked, &problem);
+}
+
+/* Offers one SEND to the host. False: not now, nothing has changed but has_no_room. True: it is
+ * done with, by whatever way. */
 static bool publish(struct session *s, const struct stomp_frame *frame, uint64_t arrived_ms,
-                    struct commit *commit)
+                    const struct parked_frame *parked)
 {
     struct outgoing out;
     struct session_problem problem = {0};
-    if (!prepare(s, frame, &out)) {
+    enum session_verdict verdict = SESSION_REFUSED;
+    if (parked && parked->commit && parked->commit->has_failed) {
+        skip_send(s, frame, parked);
         return true;
     }
-    struct send *send = new_send(s, frame, arrived_ms, commit);
-    if (!send) {
-        error_out_of_memory(s);
+    enum outgoing_readiness readiness = outgoing_prepare(s, frame, &out, &problem);
+    if (readiness == OUTGOING_IGNORED) {
+        reply_receipt_of(s, frame);
         return true;
     }
-    const struct session_send offer = {
-        .destination = &out.destination,
-        .properties = out.properties.amqp,
-        .body = frame->body,
-        .token = send->token,
-        .is_mandatory = out.destination.route->store,
-    };
-    switch (s->host->publish(s->host_data, &offer, &problem)) {
-    case SESSION_DONE:
-        keep(s, send);
-        return true;
-    case SESSION_WAIT:
-        free(send);
-        s->has_no_room = true;
-        return false;
-    case SESSION_REFUSED:
-        free(send);
-        break;
+    if (readiness == OUTGOING_READY && set_reply_to(s, &out, &problem)) {
+        struct send *send = new_send(s, frame, parked, arrived_ms);
+        if (!send) {
+            error_out_of_memory(s);
+            return true;
+        }
+        verdict = offer(s, frame, &out, send, &problem);
     }
-    struct error_about about = error_about_frame(frame);
-    error_problem(s, CLOSE_REFUSED_FRAME, &about, "Message refused", &problem);
-    return true;
+    if (verdict == SESSION_REFUSED) {
+        refuse(s, frame, parked, &problem);
+    }
+    return verdict != SESSION_WAIT;
 }
 
 void sends_take(struct session *s, const struct stomp_frame *frame, uint64_t arrived_ms)
 {
     struct slice transaction = stomp_frame_get(frame, "transaction");
+    if (temps_prepare(s, frame, arrived_ms) >= TEMPS_WAITS) {
+        return;
+    }
     if (transaction.ptr) {
-        tx_send(s, frame, transaction);
+        tx_take(s, frame, transaction);
         return;
     }
     /* Order: never past one that is parked. */
@@ -181,7 +202,7 @@ void sends_retry(struct session *s)
         struct parked_frame *parked = s->parked_sends.head;
         struct stomp_frame frame;
         parked_frame(parked, &frame);
-        if (!has_room(s, cost(&frame)) || !publish(s, &frame, parked->arrived_ms, parked->commit)) {
+        if (!has_room(s, cost(&frame)) || !publish(s, &frame, parked->arrived_ms, parked)) {
             return;
         }
         if (s->state != SESSION_STATE_CLOSED) {
@@ -217,30 +238,31 @@ static struct send *take(struct session *s, uint64_t token)
     return send;
 }
 
-static void refused(struct session *s, struct slice receipt, enum broker_outcome outcome,
-                    uint16_t code, const char *text)
+static void outcome_is(struct session_problem *problem, enum broker_outcome outcome, uint16_t code,
+                       const char *text)
 {
-    const struct error_about about = {.receipt = receipt};
     bool has_text = text && text[0];
+    const char *name = code ? broker_code_str(code) : NULL;
     switch (outcome) {
     case BROKER_CONFIRMED:
         return;
     case BROKER_NACKED: /* basic.nack says no more than that */
-        error_end(s, CLOSE_BROKER, &about, "nack",
-                  "The broker did not take the message (basic.nack): a queue is full or has "
-                  "failed.\n");
+        error_write(problem, CLOSE_BROKER, "nack", "%s",
+                    "The broker did not take the message (basic.nack): a queue is full or has "
+                    "failed.\n");
         return;
     case BROKER_RETURNED:
-        error_end(s, CLOSE_BROKER, &about, code ? broker_code_str(code) : "no_route", "%s\n",
-                  has_text ? text : "The message was returned: there is no queue for it.");
+        error_write(problem, CLOSE_BROKER, name ? name : "no_route", "%s\n",
+                    has_text ? text : "The message was returned: there is no queue for it.");
         return;
     case BROKER_REFUSED:
-        error_end(s, CLOSE_BROKER, &about, code ? broker_code_str(code) : "refused", "%s\n",
-                  has_text ? text : "The broker refused the message.");
+        error_write(problem, CLOSE_BROKER, name ? name : "refused", "%s\n",
+                    has_text ? text : "The broker refused the message.");
         return;
     case BROKER_UNKNOWN:
-        error_end(s, CLOSE_BROKER, &about, "Outcome unknown",
-                  "The broker's answer was not received: the message may have been sent or not.\n");
+        error_write(problem, CLOSE_BROKER, "Outcome unknown", "%s",
+                    "The broker's answer was not received: the message may have been sent or "
+                    "not.\n");
         return;
     }
 }
@@ -252,14 +274,13 @@ void sends_settled(struct session *s, uint64_t token, enum broker_outcome outcom
     if (!send) {
         return;
     }
-    struct slice receipt = {send->has_receipt ? send->receipt : NULL, send->receipt_len};
+    struct error_about about = about_send(send);
     if (outcome != BROKER_CONFIRMED) {
-        if (!receipt.ptr && send->commit) {
-            receipt = send->commit->receipt;
-        }
-        refused(s, receipt, outcome, code, text);
-    } else if (receipt.ptr) {
-        reply_receipt(s, receipt);
+        struct session_problem problem = {0};
+        outcome_is(&problem, outcome, code, text);
+        commit_refuse(s, send->commit, send->position, &about, &problem);
+    } else if (about.receipt.ptr) {
+        reply_receipt(s, about.receipt);
     }
     if (send->commit) {
         commit_done(s, send->commit);
@@ -272,81 +293,12 @@ bool sends_is_busy(const struct session *s)
     return s->n_sends > 0 || s->parked_sends.head;
 }
 
-void sends_note_receipt(struct session *s, uint64_t arrived_ms)
-{
-    int timeout = s->settings->config->limits.receipt_timeout_ms;
-    uint64_t due = timeout > 0 ? arrived_ms + (uint64_t)timeout : SESSION_NEVER;
-    if (due < s->receipt_due_ms) {
-        s->receipt_due_ms = due;
-    }
-}
-
-/* The oldest receipt of those that wait in a queue, if it is older than *oldest_ms. */
-static void oldest_parked(const struct parked_queue *queue, uint64_t *oldest_ms,
-                          struct slice *receipt)
-{
-    for (const struct parked_frame *parked = queue->head; parked; parked = parked->next) {
-        struct stomp_frame frame;
-        if (parked->command != STOMP_SEND || parked->arrived_ms >= *oldest_ms) {
-            continue;
-        }
-        parked_frame(parked, &frame);
-        struct slice found = stomp_frame_get(&frame, "receipt");
-        if (!found.ptr && parked->commit) {
-            found = parked->commit->receipt;
-        }
-        if (found.ptr) {
-            *oldest_ms = parked->arrived_ms;
-            *receipt = found;
-            return;
-        }
-    }
-}
-
-static void oldest_send(const struct session *s, uint64_t *oldest_ms, struct slice *receipt)
-{
-    for (const struct send *send = s->sends; send; send = send->next) {
-        bool is_commit = !send->has_receipt && send->commit && send->commit->receipt.ptr;
-        if (send->has_receipt || is_commit) {
-            *oldest_ms = send->arrived_ms;
-            *receipt = is_commit ? send->commit->receipt
-                                 : (struct slice){send->receipt, send->receipt_len};
-            return;
-        }
-    }
-}
-
-/* receipt_due_ms is only a lower bound: here it becomes exact again. */
-void sends_tick(struct session *s)
-{
-    if (s->now_ms < s->receipt_due_ms) {
-        return;
-    }
-    uint64_t oldest_ms = SESSION_NEVER;
-    struct slice receipt = {NULL, 0};
-    oldest_send(s, &oldest_ms, &receipt);
-    oldest_parked(&s->parked_sends, &oldest_ms, &receipt);
-    oldest_parked(&s->waiting, &oldest_ms, &receipt);
-    s->receipt_due_ms = SESSION_NEVER;
-    if (!receipt.ptr) {
-        return;
-    }
-    sends_note_receipt(s, oldest_ms);
-    if (s->now_ms >= s->receipt_due_ms) {
-        const struct error_about about = {.receipt = receipt};
-        error_end(
-            s, CLOSE_RECEIPT_TIMEOUT, &about, "Receipt timeout",
-            "The broker did not confirm the message within %d ms: it may have been sent or not.\n",
-            s->settings->config->limits.receipt_timeout_ms);
-    }
-}
-
 void sends_clear(struct session *s)
 {
     while (s->sends) {
         struct send *send = take(s, s->sends->token);
-        if (send->commit && --send->commit->n_left == 0) {
-            free(send->commit);
+        if (send->commit) {
+            commit_drop(s, send->commit);
         }
         free(send);
     }

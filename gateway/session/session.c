@@ -28,8 +28,8 @@ static const char *state_str(enum session_state state)
 static bool is_legal(enum session_state from, enum session_state to)
 {
     switch (to) {
-    case SESSION_STATE_FRESH:
-        return false;
+    case SESSION_STATE_FRESH: /* a login was refused, and another may be tried */
+        return from == SESSION_STATE_LOGIN;
     case SESSION_STATE_LOGIN:
         return from == SESSION_STATE_FRESH;
     case SESSION_STATE_RUNNING:
@@ -87,13 +87,15 @@ static struct stomp_limits limits_of(const struct config *config, uint32_t frame
     };
 }
 
-void session_settings_init(struct session_settings *settings, const struct config *config)
+void session_settings_init(struct session_settings *settings, const struct config *config,
+                           bool is_tcp)
 {
     *settings = (struct session_settings){
         .config = config,
         .limits_before = limits_of(config, (uint32_t)config->limits.frame_before_connect_bytes),
         .limits = limits_of(config, 0),
         .server = "stompgate/" STOMPGATE_VERSION,
+        .error_close = is_tcp ? config->tcp.error_close : config->stomp.error_close,
     };
 }
 
@@ -115,7 +117,8 @@ struct session *session_new(const struct session_settings *settings,
     s->heard_ms = now_ms;
     s->half_frame_ms = SESSION_NEVER;
     s->receipt_due_ms = SESSION_NEVER;
-    s->state_due_ms = session_due(s, settings->config->limits.connect_ms);
+    s->login_due_ms = session_due(s, settings->config->limits.connect_ms);
+    s->state_due_ms = s->login_due_ms;
     memcpy(s->name, name, name_size);
     stomp_parser_init(&s->parser, &settings->limits_before);
     return s;
@@ -128,6 +131,8 @@ void session_release(struct session *s)
     parked_clear(s, &s->parked_sends);
     sends_clear(s);
     tx_clear(s);
+    syncs_clear(s);
+    unacked_clear(s);
     stomp_parser_fini(&s->parser);
     free((void *)(uintptr_t)s->receipt.ptr);
     s->receipt = (struct slice){NULL, 0};
@@ -186,12 +191,18 @@ bool session_is_closing(const struct session *s)
 
 bool session_has_waiting(const struct session *s)
 {
-    return s->state != SESSION_STATE_CLOSED && (s->waiting.head || s->parked_sends.head);
+    return s->state != SESSION_STATE_CLOSED &&
+           (s->waiting.head || s->parked_sends.head || s->n_ack_commits);
 }
 
 bool session_has_left(const struct session *s)
 {
     return s->state == SESSION_STATE_LEAVING || s->state == SESSION_STATE_LINGERING;
+}
+
+bool session_is_leaving(const struct session *s)
+{
+    return s->state == SESSION_STATE_LEAVING;
 }
 
 size_t session_subscription_count(const struct session *s)

@@ -18,6 +18,7 @@
 #include "amqp/broker.h"
 #include "common/config.h"
 #include "common/id.h"
+#include "common/list.h"
 #include "gateway/fanout/destination.h"
 #include "gateway/session/reason.h"
 #include "stomp/stomp.h"
@@ -44,15 +45,20 @@ struct session_subscription {
     enum session_ack ack;
     uint16_t prefetch;
     bool is_reply; /* a /temp-queue/ of a reply-to: no SUBSCRIBE made it, no UNSUBSCRIBE ends it */
-    uint32_t handle; /* unique in the session, for SESSION_SUBSCRIBED */
-    void *host_data; /* the host's; NULL at first */
+    uint32_t handle;     /* unique in the session, for SESSION_SUBSCRIBED */
+    void *host_data;     /* the host's; NULL at first */
+    struct list unacked; /* the session's: what it delivered and nobody settled */
 };
 
-/* How deliveries of private subscriptions end at the broker. */
+/* How deliveries of private subscriptions end at the broker. Those of an is_reply never are: the
+ * host consumes them without acks. */
 struct session_settle {
     uint32_t epoch;
     uint64_t tag;
-    bool is_multiple; /* and all before it on the channel */
+    /* And all before it that were given to the session. What the host has on the channel and has
+     * not given to it yet (because the client had no room) is not meant: it is for the host to see
+     * that it is not settled along. */
+    bool is_multiple;
     bool is_nack;
     bool requeue; /* of a nack */
 };
@@ -141,8 +147,10 @@ struct session_settings {
                          on */
 };
 
-/* Derives the settings; the struct borrows config. */
-void session_settings_init(struct session_settings *settings, const struct config *config);
+/* Derives the settings of one listener; the struct borrows config. `is_tcp`: [tcp] has its own
+ * error_close. */
+void session_settings_init(struct session_settings *settings, const struct config *config,
+                           bool is_tcp);
 
 /* Borrows settings, host and host_data for the session's life. `name` is its id text (copied), told
  * in CONNECTED and in log lines. NULL when out of memory. */
@@ -222,12 +230,15 @@ enum stomp_version session_version(const struct session *s);
 bool session_is_connected(const struct session *s);
 bool session_is_closing(const struct session *s);
 
-/* Frames that came wait for a login, a SUBSCRIBE or room: they are to be executed although the
- * client has gone. */
+/* Frames that came wait for a login, a SUBSCRIBE or room, or the ACKs of a COMMIT for the confirms
+ * of its SENDs: they are to be executed although the client has gone. */
 bool session_has_waiting(const struct session *s);
 
 /* DISCONNECT came: a client that closes now has said good-bye. */
 bool session_has_left(const struct session *s);
+
+/* DISCONNECT came, and is not answered yet: SENDs before it are not settled. */
+bool session_is_leaving(const struct session *s);
 size_t session_subscription_count(const struct session *s);
 
 /* Walks the subscriptions: start with *cursor = 0; NULL when done. */

@@ -11,6 +11,12 @@ static void finish_leaving(struct session *s)
     if (s->state != SESSION_STATE_LEAVING || sends_is_busy(s)) {
         return;
     }
+    if (!syncs_has_all(s)) {
+        syncs_add(s, (struct slice){NULL, 0}, false);
+    }
+    if (s->syncs || s->state != SESSION_STATE_LEAVING) {
+        return;
+    }
     subs_drop_all(s);
     if (!s->receipt.ptr) {
         session_end(s, CLOSE_DISCONNECT, "Disconnected");
@@ -33,6 +39,7 @@ static void leave(struct session *s, const struct stomp_frame *frame)
         return;
     }
     session_set_state(s, SESSION_STATE_LEAVING);
+    subs_drop_private(s);
     s->state_due_ms = session_due(s, s->settings->config->limits.receipt_timeout_ms);
     finish_leaving(s);
 }
@@ -40,35 +47,38 @@ static void leave(struct session *s, const struct stomp_frame *frame)
 static void refuse_command(struct session *s, const struct stomp_frame *frame)
 {
     struct error_about about = error_about_frame(frame);
-    error_end(s, CLOSE_REFUSED_FRAME, &about, "Bad command",
-              "Could not interpret command \"%.*s\"\n", (int)frame->command_text.len,
-              frame->command_text.ptr);
-}
-
-static void refuse_ack(struct session *s, const struct stomp_frame *frame)
-{
-    struct error_about about = error_about_frame(frame);
-    error_end(s, CLOSE_REFUSED_FRAME, &about, "Not supported",
-              "%.*s is not supported by this server yet: messages of ack:auto need none\n",
-              (int)frame->command_text.len, frame->command_text.ptr);
+    error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Bad command",
+                 "Could not interpret command \"%.*s\"\n", (int)frame->command_text.len,
+                 frame->command_text.ptr);
 }
 
 static void refuse_connect(struct session *s, const struct stomp_frame *frame)
 {
     struct error_about about = error_about_frame(frame);
-    error_end(s, CLOSE_REFUSED_FRAME, &about, "Illegal command",
-              "This session is connected already\n");
+    error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Illegal command",
+                 "This session is connected already\n");
+}
+
+static void refuse_receipt(struct session *s, const struct stomp_frame *frame)
+{
+    struct error_about about = error_about_frame(frame);
+    error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", "'receipt' may have %d bytes\n",
+                 SESSION_ID_MAX);
 }
 
 /* A frame with nothing in front of it that it has to wait for. */
 static void handle(struct session *s, const struct stomp_frame *frame, uint64_t arrived_ms)
 {
+    if (stomp_frame_get(frame, "receipt").len > SESSION_ID_MAX) {
+        refuse_receipt(s, frame);
+        return;
+    }
     switch (frame->command) {
     case STOMP_SEND:
         sends_take(s, frame, arrived_ms);
         return;
     case STOMP_SUBSCRIBE:
-        subs_subscribe(s, frame);
+        subscribe_take(s, frame);
         return;
     case STOMP_UNSUBSCRIBE:
         subs_unsubscribe(s, frame);
@@ -87,7 +97,7 @@ static void handle(struct session *s, const struct stomp_frame *frame, uint64_t 
         return;
     case STOMP_ACK:
     case STOMP_NACK:
-        refuse_ack(s, frame);
+        acks_take(s, frame);
         return;
     case STOMP_CONNECT:
         refuse_connect(s, frame);
@@ -133,17 +143,23 @@ static void take_frame(struct session *s, const struct stomp_frame *frame)
     }
 }
 
-/* What had to wait for a login or a SUBSCRIBE, until something is outstanding again. */
+/* What had to wait for a login or a SUBSCRIBE, until something is outstanding again. A login may
+ * have been refused, and another CONNECT stand behind it. */
 static void run_waiting(struct session *s)
 {
-    while (s->state == SESSION_STATE_RUNNING && !s->outstanding) {
+    while ((s->state == SESSION_STATE_RUNNING && !s->outstanding) ||
+           s->state == SESSION_STATE_FRESH) {
         struct parked_frame *parked = parked_pop(s, &s->waiting);
         if (!parked) {
             return;
         }
         struct stomp_frame frame;
         parked_frame(parked, &frame);
-        handle(s, &frame, parked->arrived_ms);
+        if (s->state == SESSION_STATE_FRESH) {
+            connect_begin(s, &frame);
+        } else {
+            handle(s, &frame, parked->arrived_ms);
+        }
         parked_free(parked);
     }
 }
@@ -245,7 +261,7 @@ static void tick(struct session *s)
                   s->settings->config->limits.half_frame_ms);
     }
     if (s->state != SESSION_STATE_CLOSED) {
-        sends_tick(s);
+        receipts_tick(s);
     }
     if (s->state != SESSION_STATE_CLOSED) {
         beats_tick(s);
@@ -281,6 +297,7 @@ static void drain(struct session *s)
     case SESSION_STATE_RUNNING:
         session_set_state(s, SESSION_STATE_DRAINING);
         s->state_due_ms = session_due(s, s->settings->config->limits.close_linger_ms);
+        subs_drop_private(s);
         parked_clear(s, &s->waiting);
         parked_clear(s, &s->parked_sends);
         return;
@@ -296,7 +313,7 @@ static void drain(struct session *s)
 
 static void finish_draining(struct session *s)
 {
-    if (s->state == SESSION_STATE_DRAINING && !sends_is_busy(s)) {
+    if (s->state == SESSION_STATE_DRAINING && !sends_is_busy(s) && !s->syncs) {
         session_end(s, CLOSE_DRAIN, "Server is going down");
     }
 }
@@ -323,6 +340,14 @@ static void end_by_event(struct session *s, enum session_event_type type)
     }
 }
 
+/* The broker closed its channel, and what was on it: nothing of it can be told apart. */
+static void channel_closed(struct session *s, const struct session_problem *problem)
+{
+    if (s->state != SESSION_STATE_LINGERING) {
+        error_end_problem(s, CLOSE_BROKER, NULL, "Channel closed", problem);
+    }
+}
+
 /* ---- The step ---- */
 
 static void take_event(struct session *s, const struct session_event *event)
@@ -345,10 +370,19 @@ static void take_event(struct session *s, const struct session_event *event)
                       event->settled.text);
         return;
     case SESSION_DELIVERY:
+        deliveries_take(s, event->delivery.handle, event->delivery.delivery, event->delivery.gap);
+        return;
     case SESSION_WRITTEN:
+        unacked_written(s, event->written);
+        return;
     case SESSION_SYNCED:
+        syncs_answer(s, event->synced.token, event->synced.is_ok);
+        return;
     case SESSION_RESTORED:
+        unacked_restored(s, event->epoch);
+        return;
     case SESSION_FAILED:
+        channel_closed(s, event->answer.problem);
         return;
     case SESSION_ROOM:
         s->has_no_room = false;

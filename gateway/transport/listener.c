@@ -6,6 +6,7 @@
 #include "gateway/transport/transport.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -30,10 +31,18 @@ struct peer {
     char key[ADDRESS_LEN];
 };
 
-struct listener {
-    struct reactor *reactor;
+/* One listening socket. */
+struct door {
+    struct listener *listener;
     int fd;
     uv_poll_t poll;
+    listener_adopt adopt;
+};
+
+struct listener {
+    struct reactor *reactor;
+    struct door doors[LISTENER_DOORS];
+    int n_doors;
     bool is_open;
     struct wheel_timer resume;
     int n_open;
@@ -107,10 +116,19 @@ static void on_listen(uv_poll_t *handle, int status, int events);
  * Connections wait in the backlog. */
 static void pause_accepting(struct listener *l, int error)
 {
-    uv_poll_stop(&l->poll);
+    for (int i = 0; i < l->n_doors; i++) {
+        uv_poll_stop(&l->doors[i].poll);
+    }
     metrics_add(&l->reactor->metrics, METRIC_ACCEPT_PAUSED, 1);
     log_warn(l->reactor->name, "accept.paused", "error=%s open=%d", strerror(error), l->n_open);
     wheel_set(&l->reactor->wheel, &l->resume, l->reactor->now_ms + PAUSE_MS);
+}
+
+static void resume_accepting(struct listener *l)
+{
+    for (int i = 0; i < l->n_doors; i++) {
+        uv_poll_start(&l->doors[i].poll, UV_READABLE, on_listen);
+    }
 }
 
 static bool has_descriptor(void)
@@ -131,7 +149,7 @@ static void on_resume(struct wheel_timer *timer, uint64_t now_ms)
         return;
     }
     log_info(l->reactor->name, "accept.resumed", "open=%d", l->n_open);
-    uv_poll_start(&l->poll, UV_READABLE, on_listen);
+    resume_accepting(l);
 }
 
 static void address_of(const struct sockaddr_storage *a, socklen_t len, char text[ADDRESS_LEN])
@@ -142,8 +160,9 @@ static void address_of(const struct sockaddr_storage *a, socklen_t len, char tex
     }
 }
 
-static void adopt(struct listener *l, int fd, const char *address)
+static void let_in(const struct door *door, int fd, const char *address)
 {
+    struct listener *l = door->listener;
     struct reactor *r = l->reactor;
     int limit = r->config->limits.connections;
     if ((limit > 0 && l->n_open >= limit) || !peer_add(l, address)) {
@@ -159,23 +178,23 @@ static void adopt(struct listener *l, int fd, const char *address)
     l->n_open++;
     metrics_add(&r->metrics, METRIC_ACCEPTED, 1);
     metrics_set(&r->metrics, METRIC_CONNECTIONS, (uint64_t)l->n_open);
-    if (transport_adopt(r->transport, fd, address) != 0) {
+    if (door->adopt(r, fd, address) != 0) {
         listener_gone(l, address);
     }
 }
 
 static void on_listen(uv_poll_t *handle, int status, int events)
 {
-    struct listener *l = handle->data;
+    struct door *door = handle->data;
     (void)status;
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage from;
         socklen_t len = sizeof from;
-        int fd = accept(l->fd, (struct sockaddr *)&from, &len);
+        int fd = accept(door->fd, (struct sockaddr *)&from, &len);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-                pause_accepting(l, errno);
+                pause_accepting(door->listener, errno);
             }
             return;
         }
@@ -183,7 +202,7 @@ static void on_listen(uv_poll_t *handle, int status, int events)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         char address[ADDRESS_LEN];
         address_of(&from, len, address);
-        adopt(l, fd, address);
+        let_in(door, fd, address);
     }
 }
 
@@ -231,40 +250,54 @@ static int port_of(int fd)
                                          : ((struct sockaddr_in *)&a)->sin_port);
 }
 
-struct listener *listener_new(struct reactor *r, int *port)
+static void complain(const struct listener *l, const char *address, int port)
 {
-    const char *address = r->config->gateway.bind;
-    if (r->number == 0) {
-        int probe = open_socket(address, *port, false);
-        if (probe < 0) {
-            log_error(r->name, "listener.failed", "address=%s port=%d error=%s", address, *port,
-                      errno == EADDRINUSE ? "port in use" : strerror(errno));
-            return NULL;
-        }
-        *port = port_of(probe);
-        close(probe);
-    }
+    log_error(l->reactor->name, "listener.failed", "address=%s port=%d error=%s", address, port,
+              errno == EADDRINUSE ? "port in use" : strerror(errno));
+}
+
+struct listener *listener_new(struct reactor *r)
+{
     struct listener *l = calloc(1, sizeof *l);
-    int fd = l ? open_socket(address, *port, true) : -1;
-    if (fd < 0) {
-        log_error(r->name, "listener.failed", "address=%s port=%d error=%s", address, *port,
-                  strerror(errno));
-        free(l);
+    if (!l) {
         return NULL;
     }
     l->reactor = r;
-    l->fd = fd;
     map_init(&l->peers);
     wheel_timer_init(&l->resume, on_resume);
     return l;
 }
 
+int listener_open(struct listener *l, const char *address, int *port, listener_adopt adopt)
+{
+    assert(l->n_doors < LISTENER_DOORS && !l->is_open);
+    if (l->reactor->number == 0) {
+        int probe = open_socket(address, *port, false);
+        if (probe < 0) {
+            complain(l, address, *port);
+            return -1;
+        }
+        *port = port_of(probe);
+        close(probe);
+    }
+    int fd = open_socket(address, *port, true);
+    if (fd < 0) {
+        complain(l, address, *port);
+        return -1;
+    }
+    l->doors[l->n_doors++] = (struct door){.listener = l, .fd = fd, .adopt = adopt};
+    return 0;
+}
+
 void listener_start(struct listener *l)
 {
-    uv_poll_init(l->reactor->loop, &l->poll, l->fd);
-    l->poll.data = l;
+    for (int i = 0; i < l->n_doors; i++) {
+        struct door *door = &l->doors[i];
+        uv_poll_init(l->reactor->loop, &door->poll, door->fd);
+        door->poll.data = door;
+    }
     l->is_open = true;
-    uv_poll_start(&l->poll, UV_READABLE, on_listen);
+    resume_accepting(l);
 }
 
 void listener_stop(struct listener *l)
@@ -274,10 +307,13 @@ void listener_stop(struct listener *l)
     }
     l->is_open = false;
     wheel_cancel(&l->reactor->wheel, &l->resume);
-    uv_poll_stop(&l->poll);
-    uv_close((uv_handle_t *)&l->poll, NULL);
-    close(l->fd);
-    l->fd = -1;
+    for (int i = 0; i < l->n_doors; i++) {
+        struct door *door = &l->doors[i];
+        uv_poll_stop(&door->poll);
+        uv_close((uv_handle_t *)&door->poll, NULL);
+        close(door->fd);
+        door->fd = -1;
+    }
 }
 
 void listener_free(struct listener *l)
@@ -285,8 +321,10 @@ void listener_free(struct listener *l)
     if (!l) {
         return;
     }
-    if (l->fd >= 0) {
-        close(l->fd);
+    for (int i = 0; i < l->n_doors; i++) {
+        if (l->doors[i].fd >= 0) {
+            close(l->doors[i].fd);
+        }
     }
     struct map_entry entry;
     for (size_t cursor = 0; map_next(&l->peers, &cursor, &entry);) {

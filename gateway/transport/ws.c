@@ -132,7 +132,7 @@ static int established(struct connection *c, struct lws *wsi)
     c->wsi = wsi;
     list_init(&c->reading);
     list_init(&c->paused);
-    c->client = client_new(r, &functions, c, handshake_done(wsi));
+    c->client = client_new(r, &r->settings, &functions, c, handshake_done(wsi));
     return c->client ? 0 : -1;
 }
 
@@ -329,8 +329,9 @@ struct transport *transport_new(struct reactor *r, struct metrics *const *siblin
     return t;
 }
 
-int transport_adopt(struct transport *t, int fd, const char *address)
+int transport_adopt(struct reactor *r, int fd, const char *address)
 {
+    struct transport *t = r->transport;
     struct lws *wsi = lws_adopt_socket_vhost(t->vhost, fd);
     return wsi ? handshake_begin(t, wsi, address) : -1;
 }

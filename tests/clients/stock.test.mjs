@@ -20,7 +20,7 @@ before(async () => {
         },
     });
     gateways = await Promise.all([h.gateway(), h.gateway()]);
-    ear = await open(modern[0], gateways[1]);
+    ear = await open(modern[0], gateways[1], { client: { heartbeatIncoming: 0, heartbeatOutgoing: 0 } });
 });
 
 after(async () => {

@@ -330,7 +330,7 @@ describe('headers that the broker would not take', () => {
             wire.send('SUBSCRIBE', { id: room, destination: `/topic/${room}`, receipt: room });
             await wire.receipt(room);
         }
-        const names = ['CC', 'BCC', 'cc', 'delivery-mode', 'cluster-id', 'x-death', 'gap', 'subscription', 'ack', 'redelivered', 'amqp-message-id'];
+        const names = ['cc', 'Bcc', 'x-received-from', 'x-last-death-queue', 'delivery-mode', 'cluster-id', 'x-death', 'gap', 'subscription', 'ack', 'redelivered', 'amqp-message-id'];
         const own = ['stompgate-destination', 'stompgate-user', 'stompgate-key', 'Stompgate-Gap', 'user-id'];
         for (const name of [...names, ...own]) {
             for (const value of [name === 'user-id' ? 'ann' : secret, '7', '', 'é\n:\\'].slice(0, name === 'user-id' ? 1 : 4)) {

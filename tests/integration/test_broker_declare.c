@@ -70,17 +70,21 @@ static void test_arguments_have_their_types(void **state)
     const struct broker_argument args[] = {
         {BROKER_INTEGER, SLICE_LITERAL("x-max-length"), SLICE_LITERAL(""), 5000000000},
         {BROKER_TEXT, SLICE_LITERAL("x-overflow"), SLICE_LITERAL("reject-publish"), 0},
+        {BROKER_TIMESTAMP, SLICE_LITERAL("x-t-since"), SLICE_LITERAL(""), 1700000000},
+        {BROKER_TEXTS, SLICE_LITERAL("x-t-list"), SLICE_LITERAL("a,,bc"), 0},
         {BROKER_BOOLEAN, SLICE_LITERAL("x-single-active-consumer"), SLICE_LITERAL(""), 1},
     };
     struct broker_declare queue = durable("t.typed");
     queue.args = args;
-    queue.n_args = 3;
+    queue.n_args = 5;
     assert_true(declare(w, &queue).is_ok);
     assert_int_equal(api("GET", "/api/queues/%2F/t.typed", "", answer, sizeof(answer)), 200);
     assert_non_null(strstr(answer, "\"x-max-length\":5000000000"));
     assert_non_null(strstr(answer, "\"x-overflow\":\"reject-publish\""));
+    assert_non_null(strstr(answer, "\"x-t-since\":1700000000"));
+    assert_non_null(strstr(answer, "\"x-t-list\":[\"a\",\"\",\"bc\"]"));
     assert_non_null(strstr(answer, "\"x-single-active-consumer\":true"));
-    queue.n_args = 2;
+    queue.n_args = 4;
     struct broker_reply reply = declare(w, &queue);
     assert_int_equal(reply.code, 406);
     assert_non_null(strstr(w->reply_text, "inequivalent arg 'x-single-active-consumer'"));

@@ -56,6 +56,16 @@ export async function waitFor(predicate, { timeout = DEADLINE_MS, every = 20, wh
     throw new Error(`waited ${timeout} ms in vain for: ${what}`, { cause: last });
 }
 
+// Routes that open all of RabbitMQ's destinations to everybody: for config.route.
+export function openRoutes(topic = {}) {
+    const everybody = { send: ['*'], subscribe: ['*'], queues: ['*'] };
+    return ['/queue/', '/amq/queue/', '/exchange/', '/fanout/', '/topic/'].map((prefix) => ({
+        prefix,
+        ...everybody,
+        ...(prefix === '/topic/' ? topic : {}),
+    }));
+}
+
 // A short name that no other run uses: good for queue, exchange, room and database names.
 export function unique(prefix = 't') {
     return `${prefix}${Date.now().toString(36)}${randomBytes(3).toString('hex')}`;
@@ -130,6 +140,12 @@ class Program {
 
     get port() {
         const line = this.log(/\b(?:listener|http)\.open\b.*\bport=\d+/)[0];
+        return line ? Number(/\bport=(\d+)/.exec(line)[1]) : undefined;
+    }
+
+    // Of plain STOMP, where the configuration opens one.
+    get tcpPort() {
+        const line = this.log(/\btcp\.open\b.*\bport=\d+/)[0];
         return line ? Number(/\bport=(\d+)/.exec(line)[1]) : undefined;
     }
 
@@ -288,6 +304,7 @@ class Harness {
         this.options = options;
         this.tag = unique();
         this.programs = [];
+        this.nNames = 0; // several may start at once
         this.closers = [];
         this.amqpAddress = options.amqp ?? env('STOMPGATE_AMQP');
         this.management = new Management(env('STOMPGATE_MANAGEMENT'));
@@ -385,14 +402,14 @@ class Harness {
     // Starts a gateway. `extra` changes the configuration by section; options: { ready: false } does not wait for the broker,
     // { name } names it, { env } adds to its environment.
     gateway(extra = {}, options = {}) {
-        const name = options.name ?? `gw${this.programs.length}-${this.tag}`;
+        const name = options.name ?? `gw${this.nNames++}-${this.tag}`;
         const config = this.config(extra);
         config.gateway = { name, ...config.gateway };
         return this.#start('stompgate', name, config, options);
     }
 
     worker(extra = {}, options = {}) {
-        const name = options.name ?? `store${this.programs.length}-${this.tag}`;
+        const name = options.name ?? `store${this.nNames++}-${this.tag}`;
         const config = this.config(extra);
         config.store = { name, ...config.store };
         return this.#start('stompgate-store', name, config, options);

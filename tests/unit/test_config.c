@@ -133,7 +133,7 @@ static void test_built_in_routes(void **state)
     char *errors;
     struct config *c = config_load(NULL, &errors);
     assert_non_null(c);
-    assert_int_equal(c->n_routes, 3);
+    assert_int_equal(c->n_routes, 5);
     const struct config_route *r = c->routes;
     assert_string_equal(r[0].prefix, "/topic/");
     assert_string_equal(r[0].exchange, "amq.topic");
@@ -153,11 +153,27 @@ static void test_built_in_routes(void **state)
         assert_int_equal(r[i].subscribe.n, 1);
         assert_string_equal(r[i].subscribe.items[0], "*");
     }
-    assert_string_equal(r[2].prefix, "/exchange/");
-    assert_int_equal(r[2].type, CONFIG_ANY);
-    assert_false(r[2].declare);
-    assert_int_equal(r[2].send.n, 0);
-    assert_int_equal(r[2].subscribe.n, 0);
+    /* What reaches anything of the broker is closed. */
+    static const struct {
+        const char *prefix;
+        enum config_exchange_type type;
+        bool declare;
+    } closed[] = {
+        {"/exchange/", CONFIG_ANY, false},
+        {"/queue/", CONFIG_QUEUE, true},
+        {"/amq/queue/", CONFIG_QUEUE, false},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        const struct config_route *route = &r[2 + i];
+        assert_string_equal(route->prefix, closed[i].prefix);
+        assert_string_equal(route->exchange, "");
+        assert_int_equal(route->type, closed[i].type);
+        assert_int_equal(route->declare, closed[i].declare);
+        assert_true(route->durable);
+        assert_int_equal(route->send.n, 0);
+        assert_int_equal(route->subscribe.n, 0);
+        assert_int_equal(route->queues.n, 0);
+    }
     config_free(c);
 }
 
@@ -506,7 +522,7 @@ static void test_route_changes_built_in_key_by_key(void **state)
                             "[[route]]\nprefix = '/topic/'\nstore = true\non_gap = 'fill'\n"
                             "[[route]]\nprefix = '/exchange/'\nsend = ['ann']\n"
                             "[[route]]\nprefix = '/fanout/'\non_slow = 'drop'\nsubscribe = []\n");
-    assert_int_equal(c->n_routes, 3);
+    assert_int_equal(c->n_routes, 5);
     assert_string_equal(c->routes[0].exchange, "amq.topic");
     assert_true(c->routes[0].store);
     assert_int_equal(c->routes[0].on_gap, CONFIG_GAP_FILL);
@@ -527,17 +543,23 @@ static void test_route_is_added(void **state)
     (void)state;
     struct config *c =
         load("[[route]]\nprefix = '/chat/'\nexchange = 'chat'\ntype = 'fanout'\n"
-             "[[route]]\nprefix = '/x/y/'\ntype = 'any'\nsubscribe = ['ann', 'bob']\n");
-    assert_int_equal(c->n_routes, 5);
-    assert_string_equal(c->routes[3].prefix, "/chat/");
-    assert_string_equal(c->routes[3].exchange, "chat");
-    assert_int_equal(c->routes[3].type, CONFIG_FANOUT);
-    assert_false(c->routes[3].declare);
-    assert_true(c->routes[3].durable);
-    assert_int_equal(c->routes[3].send.n, 1);
+             "[[route]]\nprefix = '/x/y/'\ntype = 'any'\nsubscribe = ['ann', 'bob']\n"
+             "[[route]]\nprefix = '/jobs/'\ntype = 'queue'\nsend = ['ann']\n");
+    assert_int_equal(c->n_routes, 8);
+    assert_string_equal(c->routes[5].prefix, "/chat/");
+    assert_string_equal(c->routes[5].exchange, "chat");
+    assert_int_equal(c->routes[5].type, CONFIG_FANOUT);
+    assert_false(c->routes[5].declare);
+    assert_true(c->routes[5].durable);
+    assert_int_equal(c->routes[5].send.n, 1);
     /* What reaches any exchange is closed until somebody is named. */
-    assert_int_equal(c->routes[4].send.n, 0);
-    assert_int_equal(c->routes[4].subscribe.n, 2);
+    assert_int_equal(c->routes[6].send.n, 0);
+    assert_int_equal(c->routes[6].subscribe.n, 2);
+    assert_int_equal(c->routes[7].type, CONFIG_QUEUE);
+    assert_false(c->routes[7].declare);
+    assert_int_equal(c->routes[7].send.n, 1);
+    assert_int_equal(c->routes[7].subscribe.n, 0);
+    assert_int_equal(c->routes[7].queues.n, 0);
     config_free(c);
 }
 
@@ -571,6 +593,41 @@ static void test_bad_routes(void **state)
     expect("[history]\n[[route]]\nprefix = '/topic/'\non_gap = 'fill'\nstore = true\n",
            ":1:1: history.enabled: must be true: the route /topic/ has on_gap = \"fill\"\n");
     expect("[[route]]\nprefix = 3\n", ":2:10: route[0].prefix: must be a string, is an integer\n");
+}
+
+static void test_bad_queue_routes(void **state)
+{
+    (void)state;
+    expect(
+        "[[route]]\nprefix = '/jobs/'\ntype = 'queue'\nexchange = 'x'\nstore = true\n"
+        "on_slow = 'drop'\non_gap = 'fill'\n[history]\nenabled = true\n[database]\nurl = 'x'\n",
+        ":4:12: route[0].exchange: must be \"\" with type \"queue\": the rest of the destination "
+        "names the queue\n"
+        ":5:9: route[0].store: a route of type \"queue\" cannot be stored; say topic or fanout\n"
+        ":6:11: route[0].on_slow: must be \"close\" with type \"queue\": what a client does not "
+        "read stays in its queue\n"
+        ":7:10: route[0].on_gap: must be \"mark\" with type \"queue\"\n");
+    expect("[[route]]\nprefix = '/queue/'\non_gap = 'close'\n",
+           ":3:10: route[0].on_gap: must be \"mark\" with type \"queue\"\n");
+    static const char *const replies[] = {"/reply-queue/", "/temp-queue/", "/reply-queue/a/"};
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "[[route]]\nprefix = '%s'\n", replies[i]);
+        expect(text, ":2:10: route[0].prefix: /reply-queue/ and /temp-queue/ are no routes: who is "
+                     "asked may answer\n");
+    }
+}
+
+/* Spring's users know /queue/ as a broadcast: then it can be one. */
+static void test_queue_route_of_another_type(void **state)
+{
+    (void)state;
+    struct config *c = load("[[route]]\nprefix = '/queue/'\ntype = 'topic'\nexchange = 'q'\n"
+                            "send = ['*']\nsubscribe = ['*']\nstore = true\n");
+    assert_int_equal(c->n_routes, 5);
+    assert_int_equal(c->routes[3].type, CONFIG_TOPIC);
+    assert_string_equal(c->routes[3].exchange, "q");
+    config_free(c);
 }
 
 static void expect_secret(const char *content, size_t len, const char *expected)
@@ -697,6 +754,8 @@ int main(void)
         cmocka_unit_test(test_route_changes_built_in_key_by_key),
         cmocka_unit_test(test_route_is_added),
         cmocka_unit_test(test_bad_routes),
+        cmocka_unit_test(test_bad_queue_routes),
+        cmocka_unit_test(test_queue_route_of_another_type),
         cmocka_unit_test(test_password_file),
         cmocka_unit_test(test_damaged_files),
         cmocka_unit_test(test_print_keys),

@@ -118,8 +118,6 @@ static const struct {
     {"%2Ftopic%2Fa", UNKNOWN, 0, "", "", false, false},
     {"/queue/a", UNKNOWN, 0, "", "", false, false},
     {"/amq/queue/a", UNKNOWN, 0, "", "", false, false},
-    {"/temp-queue/a", UNKNOWN, 0, "", "", false, false},
-    {"/reply-queue/a", UNKNOWN, 0, "", "", false, false},
     {"/user/queue/x", UNKNOWN, 0, "", "", false, false},
     /* exchanges named by clients */
     {"/exchange/x", OK, EXCHANGE, "x", "", false, true},
@@ -350,9 +348,10 @@ static void test_error_texts(void **state)
         const char *message;
         const char *body;
     } texts[] = {
-        {DESTINATION_MISSING, "", "Invalid destination", "Destination cannot be blank\n"},
+        {DESTINATION_MISSING, "", "Invalid destination", "Destination cannot be blank"},
         {DESTINATION_UNKNOWN, "/x", "Unknown destination",
-         "'/x' is not a valid destination.\nNo destination of this server begins like that.\n"},
+         "'/x' is not a valid destination.\nValid destination types are: /temp-queue, /exchange, "
+         "/topic, /queue, /amq/queue, /reply-queue/.\n"},
         {DESTINATION_INVALID, "/topic/", "Invalid destination",
          "'/' is not a valid topic destination\n"},
         {DESTINATION_INVALID, "/fanout/x/y", "Invalid destination",

@@ -10,6 +10,15 @@
 
 #include "gateway/session/properties.h"
 
+static struct config_route routes[] = {
+    {.prefix = (char *)"/topic/", .exchange = (char *)"amq.topic", .type = CONFIG_TOPIC},
+    {.prefix = (char *)"/queue/", .exchange = (char *)"", .type = CONFIG_QUEUE, .declare = true},
+};
+static const struct config config = {
+    .routes = routes,
+    .n_routes = 2,
+    .store = {.queue = (char *)"my.store", .dead_queue = (char *)"my.dead"},
+};
 static struct properties p;
 static struct session_problem problem;
 
@@ -31,7 +40,7 @@ static int from(int is_stored, ...)
             (struct stomp_header){slice_of(name), slice_of(va_arg(args, const char *))};
     }
     va_end(args);
-    return properties_from_send(&frame, slice_of("ann"), is_stored, &p, &problem);
+    return properties_from_send(&config, &frame, slice_of("ann"), is_stored, &p, &problem);
 }
 
 #define FROM(...) from(false, __VA_ARGS__, NULL)
@@ -125,8 +134,8 @@ static void test_properties_texts_at_255_and_256(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "content-type", "content-encoding", "correlation-id", "reply-to",
-        "type",         "app-id",           "message-id",     "idempotency-key"};
+        "content-type", "content-encoding", "correlation-id",  "type",
+        "app-id",       "message-id",       "idempotency-key", "reply-to"};
     char value[257];
     memset(value, 'v', 256);
     value[256] = '\0';
@@ -160,12 +169,76 @@ static void test_properties_header_names(void **state)
 static void test_properties_reply_to(void **state)
 {
     (void)state;
-    assert_int_equal(FROM("reply-to", "/topic/answers"), 0);
-    assert_true(slice_is(p.amqp.reply_to, "/topic/answers"));
-    assert_int_equal(FROM("reply-to", "amq.rabbitmq.reply-to"), -1);
-    assert_int_equal(FROM("reply-to", "amq.rabbitmq.reply-to.g1h2"), -1);
-    assert_int_equal(FROM("reply-to", "amq.rabbitmq.reply"), 0);
-    assert_int_equal(FROM("reply-to", ""), 0);
+    static const struct {
+        const char *value;
+        bool is_ok;
+    } values[] = {
+        {"/topic/answers", true},
+        {"/topic/answers/1", true},
+        {"/queue/answers", true},
+        {"/temp-queue/answers", true},
+        {"/reply-queue/amq.gen-x", true},
+        {"/reply-queue/a/b", true},
+        {"answers", true},
+        {"amq.gen-abc", true},
+        {"amq.rabbitmq.reply", false},
+        {"amq.rabbitmq.reply-to", false},
+        {"AMQ.RabbitMQ.reply-to.g1h2", false},
+        {"", true},
+        {"/foo/bar", false},
+        {"/", false},
+        {"/queue/a/b", false},
+        {"/queue/", false},
+        {"/temp-queue/", false},
+        {"a/b", false},
+        /* Who answers has rights of his own: he must not be led to what is ours. */
+        {"my.store", false},
+        {"/queue/my.store", false},
+        {"/reply-queue/my.dead", false},
+        {"/topic/a\nb", false},
+    };
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        if (FROM("reply-to", values[i].value) != (values[i].is_ok ? 0 : -1)) {
+            fail_msg("reply-to:%s", values[i].value);
+        }
+        if (values[i].is_ok) {
+            assert_true(slice_is(p.amqp.reply_to, values[i].value));
+        } else {
+            assert_string_equal(problem.message, "Invalid header");
+            assert_non_null(strstr(problem.text, "'reply-to' must "));
+        }
+        assert_null(custom("reply-to").ptr);
+    }
+}
+
+/* Where /queue/ is a broadcast, a bare name is still a queue's for who answers by AMQP. */
+static void test_properties_reply_to_without_queues(void **state)
+{
+    (void)state;
+    const struct config topics = {
+        .routes = routes, .n_routes = 1, .store = {.queue = (char *)"my.store"}};
+    struct stomp_frame frame = {.command = STOMP_SEND, .n_headers = 1};
+    frame.headers[0] = (struct stomp_header){SLICE_LITERAL("reply-to"), SLICE_LITERAL("answers")};
+    assert_int_equal(properties_from_send(&topics, &frame, slice_of("ann"), false, &p, &problem),
+                     0);
+    frame.headers[0].value = SLICE_LITERAL("my.store");
+    assert_int_equal(properties_from_send(&topics, &frame, slice_of("ann"), false, &p, &problem),
+                     -1);
+}
+
+/* M2: RabbitMQ would route by these; it knows them in capitals alone. */
+static void test_properties_copies(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"CC", "BCC"};
+    static const char *const values[] = {"", "x.secret", "[\"x.secret\"]"};
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t v = 0; v < 3; v++) {
+            assert_int_equal(FROM("a", "b", names[i], values[v]), -1);
+            assert_string_equal(problem.message, "Invalid header");
+            assert_non_null(strstr(problem.text, names[i]));
+        }
+    }
 }
 
 static void test_properties_delivery_mode(void **state)
@@ -173,7 +246,11 @@ static void test_properties_delivery_mode(void **state)
     (void)state;
     assert_int_equal(FROM("persistent", "true"), 0);
     assert_true(p.amqp.has_delivery_mode && p.amqp.delivery_mode == 2);
+    assert_int_equal(FROM("persistent", "True"), 0);
+    assert_true(p.amqp.has_delivery_mode && p.amqp.delivery_mode == 2);
     assert_int_equal(FROM("persistent", "false"), 0);
+    assert_false(p.amqp.has_delivery_mode);
+    assert_int_equal(FROM("persistent", "1"), 0);
     assert_false(p.amqp.has_delivery_mode);
     assert_int_equal(FROM("persistent", "true", "persistent", "false"), 0);
     assert_true(p.amqp.has_delivery_mode);
@@ -208,7 +285,6 @@ static void test_properties_never_copied(void **state)
         "type",
         "app-id",
         "persistent",
-        "reply-to",
         "receipt",
         "transaction",
         "login",
@@ -221,8 +297,6 @@ static void test_properties_never_copied(void **state)
         "redelivered",
         "amqp-message-id",
         "gap",
-        "CC",
-        "BCC",
         "x-stompgate-",
         "x-stompgate-a",
         "X-Stompgate-User",
@@ -262,6 +336,12 @@ static void test_properties_custom(void **state)
         "seq",
         "cc",
         "bcc",
+        "Cc",
+        /* They shape the queue of a SEND (queue.h), and are headers of the message as well. */
+        "x-message-ttl",
+        "x-queue-type",
+        "x-stream-filter-value",
+        "exclusive",
         "x-deaths",
         "x-first-death",
         "durable",
@@ -309,8 +389,62 @@ static void test_properties_full_frame(void **state)
         frame.headers[i] = (struct stomp_header){slice_of(names[i]), slice_of("v")};
     }
     frame.n_headers = STOMP_MAX_HEADERS;
-    assert_int_equal(properties_from_send(&frame, slice_of("ann"), true, &p, &problem), 0);
+    assert_int_equal(properties_from_send(&config, &frame, slice_of("ann"), true, &p, &problem), 0);
     assert_int_equal(p.amqp.n_headers, STOMP_MAX_HEADERS + 2);
+}
+
+/* 100,000 frames of random headers: whatever comes out, the broker takes it, and nothing of it
+ * could route or be taken for ours. */
+static void test_properties_random(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "content-type", "expiration",  "priority", "timestamp",        "persistent", "reply-to",
+        "user-id",      "message-id",  "type",     "idempotency-key",  "CC",         "BCC",
+        "cc",           "x-death",     "X-DEATH",  "x-stompgate-user", "app-id",     "destination",
+        "x-last-death", "routing-key", "exchange", "delivery-mode",    "headers",    "a",
+    };
+    static const char *const values[] = {"",         "1",        "256", "-1",       "true",
+                                         "ann",      "/topic/x", "/x",  "my.store", "4294967296",
+                                         "\xc3\xbc", "a,b",      "#",   "x\ny",     "amq.gen-1",
+                                         "bob",      "/queue/q", "1.5", " 7 ",      "99999999999"};
+    static struct stomp_frame frame;
+    const size_t n_names = sizeof(names) / sizeof(names[0]);
+    const size_t n_values = sizeof(values) / sizeof(values[0]);
+    int n_ok = 0;
+    srand(23);
+    for (int i = 0; i < 100000; i++) {
+        frame.n_headers = (unsigned)rand() % 6;
+        for (unsigned h = 0; h < frame.n_headers; h++) {
+            frame.headers[h].name = slice_of(names[(size_t)rand() % n_names]);
+            frame.headers[h].value = slice_of(values[(size_t)rand() % n_values]);
+        }
+        memset(&problem, 0, sizeof(problem));
+        if (properties_from_send(&config, &frame, slice_of("ann"), rand() % 2, &p, &problem) != 0) {
+            assert_string_equal(problem.message, "Invalid header");
+            continue;
+        }
+        n_ok++;
+        assert_null(p.amqp.user_id.ptr);
+        assert_null(p.amqp.message_id.ptr);
+        assert_true(!p.amqp.has_delivery_mode || p.amqp.delivery_mode == 2);
+        assert_true(p.amqp.reply_to.len <= 255 && !slice_is(p.amqp.reply_to, "my.store"));
+        for (size_t k = 0; k < p.amqp.expiration.len; k++) {
+            assert_in_range(p.amqp.expiration.ptr[k], '0', '9');
+        }
+        assert_null(custom("CC").ptr);
+        assert_null(custom("BCC").ptr);
+        assert_null(custom("x-death").ptr);
+        assert_null(custom("X-DEATH").ptr);
+        assert_true(slice_is(custom(PROPERTIES_USER), "ann"));
+        for (size_t k = 0; k < p.amqp.n_headers; k++) {
+            assert_in_range(p.amqp.headers[k].name.len, 1, 255);
+            for (size_t j = 0; j < k; j++) {
+                assert_false(slice_equals(p.amqp.headers[k].name, p.amqp.headers[j].name));
+            }
+        }
+    }
+    assert_in_range(n_ok, 10000, 90000);
 }
 
 int main(void)
@@ -321,12 +455,15 @@ int main(void)
         cmocka_unit_test(test_properties_texts_at_255_and_256),
         cmocka_unit_test(test_properties_header_names),
         cmocka_unit_test(test_properties_reply_to),
+        cmocka_unit_test(test_properties_reply_to_without_queues),
+        cmocka_unit_test(test_properties_copies),
         cmocka_unit_test(test_properties_delivery_mode),
         cmocka_unit_test(test_properties_user_id),
         cmocka_unit_test(test_properties_never_copied),
         cmocka_unit_test(test_properties_custom),
         cmocka_unit_test(test_properties_key),
         cmocka_unit_test(test_properties_full_frame),
+        cmocka_unit_test(test_properties_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

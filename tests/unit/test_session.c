@@ -154,6 +154,29 @@ static const char *after(const char *line, const char *word)
     return line[len] ? line + len + 1 : line + len;
 }
 
+static bool set_choice(struct run *r, const char *text)
+{
+    struct config *c = &r->config;
+    const char *value = strchr(text, ' ') + 1;
+    if (after(text, "stomp.error_close")) {
+        c->stomp.error_close = atoi(value) != 0;
+    } else if (after(text, "stomp.nack_requeue")) {
+        c->stomp.nack_requeue = atoi(value) != 0;
+    } else if (after(text, "stomp.client_ack")) {
+        c->stomp.client_ack =
+            strcmp(value, "connection") == 0 ? CONFIG_ACK_CONNECTION : CONFIG_ACK_SUBSCRIPTION;
+    } else if (after(text, "stomp.unknown_ack")) {
+        c->stomp.unknown_ack =
+            strcmp(value, "ignore") == 0 ? CONFIG_UNKNOWN_IGNORE : CONFIG_UNKNOWN_ERROR;
+    } else if (after(text, "stomp.unknown_destination")) {
+        c->stomp.unknown_destination =
+            strcmp(value, "ignore") == 0 ? CONFIG_UNKNOWN_IGNORE : CONFIG_UNKNOWN_ERROR;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void set_number(struct run *r, const char *text)
 {
 #define KEY(group, name)                                                                           \
@@ -178,11 +201,16 @@ static void set_number(struct run *r, const char *text)
         KEY(limits, parked_bytes),
         KEY(limits, receipt_timeout_ms),
         KEY(limits, close_linger_ms),
+        KEY(limits, prefetch),
+        KEY(limits, unacked),
         KEY(heartbeat, send_ms),
         KEY(heartbeat, receive_ms),
     };
 #undef KEY
     assert_null(r->session);
+    if (set_choice(r, text)) {
+        return;
+    }
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const char *value = after(text, keys[i].name);
         if (value) {
@@ -198,6 +226,10 @@ static void set_host(struct run *r, const char *text)
     static const char *const verdicts[] = {"done", "wait", "refuse"};
     const char *rest;
     struct answer *a = NULL;
+    if ((rest = after(text, "sync"))) {
+        r->has_no_channel = after(rest, "none") != NULL;
+        return;
+    }
     if ((rest = after(text, "reason"))) {
         enum close_reason reason = (enum close_reason)atoi(rest);
         r->login.problem.reason = r->subscribe.problem.reason = r->publish.problem.reason = reason;
@@ -220,6 +252,153 @@ static void set_host(struct run *r, const char *text)
         }
     }
     fail_msg("%s:%d: no such verdict: %s", r->path, r->line, text);
+}
+
+/* The word at *at, decoded; *at moves to the next one. False at the end, and before the body. */
+static bool next_word(const char **at, char word[TEXT_MAX])
+{
+    char text[TEXT_MAX];
+    size_t len = strcspn(*at, " ");
+    if (len == 0 || **at == '|') {
+        return false;
+    }
+    snprintf(text, sizeof(text), "%.*s", (int)len, *at);
+    word[decode(text, word)] = '\0';
+    *at += len;
+    *at += strspn(*at, " ");
+    return true;
+}
+
+/* A delivery while it is read. Strings are its own. */
+struct delivered {
+    struct broker_delivery delivery;
+    struct broker_header headers[20];
+    char *strings[40];
+    size_t n_strings;
+    bool gap;
+};
+
+static struct slice own(struct delivered *d, const char *text)
+{
+    assert_true(d->n_strings < 40);
+    d->strings[d->n_strings] = strdup(text);
+    return slice_of(d->strings[d->n_strings++]);
+}
+
+static void set_field(struct delivered *d, const char *name, const char *value)
+{
+    struct broker_properties *p = &d->delivery.properties;
+    const struct {
+        const char *name;
+        struct slice *field;
+    } fields[] = {
+        {"exchange", &d->delivery.exchange},
+        {"key", &d->delivery.routing_key},
+        {"content-type", &p->content_type},
+        {"content-encoding", &p->content_encoding},
+        {"correlation-id", &p->correlation_id},
+        {"reply-to", &p->reply_to},
+        {"expiration", &p->expiration},
+        {"message-id", &p->message_id},
+        {"type", &p->type},
+        {"user-id", &p->user_id},
+        {"app-id", &p->app_id},
+    };
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (strcmp(name, fields[i].name) == 0) {
+            *fields[i].field = own(d, value);
+            return;
+        }
+    }
+    if (strcmp(name, "epoch") == 0) {
+        d->delivery.epoch = (uint32_t)atoi(value);
+        return;
+    }
+    assert_true(p->n_headers < 20);
+    struct slice header = own(d, name);
+    d->headers[p->n_headers++] = (struct broker_header){header, own(d, value)};
+}
+
+/* <handle> <tag> [epoch=<n>] [redelivered] [gap] [<field>=<value>…] | <body> */
+static void deliver(struct run *r, const char *text)
+{
+    static char word[TEXT_MAX];
+    static char body[TEXT_MAX];
+    struct delivered d = {0};
+    char *end;
+    uint32_t handle = (uint32_t)strtoul(text, &end, 10);
+    d.delivery.tag = strtoul(end, &end, 10);
+    d.delivery.epoch = r->epoch;
+    d.delivery.properties.headers = d.headers;
+    assert_true(handle < MAX_HANDLES);
+    d.delivery.exchange = own(&d, r->destinations[handle].exchange);
+    d.delivery.routing_key = own(&d, r->destinations[handle].key);
+    const char *at = end + strspn(end, " ");
+    while (next_word(&at, word)) {
+        char *value = strchr(word, '=');
+        if (value) {
+            *value++ = '\0';
+            set_field(&d, word, value);
+        } else if (strcmp(word, "redelivered") == 0) {
+            d.delivery.is_redelivered = true;
+        } else {
+            assert_string_equal(word, "gap");
+            d.gap = true;
+        }
+    }
+    size_t len = strncmp(at, "| ", 2) == 0 ? decode(at + 2, body) : 0;
+    d.delivery.body = (struct slice){body, len};
+    if (d.delivery.epoch != r->epoch) {
+        r->epoch = d.delivery.epoch;
+        r->n_unsettled = 0;
+    }
+    assert_true(r->n_unsettled < MAX_TAGS);
+    r->unsettled[r->n_unsettled++] = d.delivery.tag;
+    struct session_event event = {.type = SESSION_DELIVERY};
+    event.delivery.handle = handle;
+    event.delivery.delivery = &d.delivery;
+    event.delivery.gap = d.gap;
+    step(r, event);
+    while (d.n_strings > 0) {
+        free(d.strings[--d.n_strings]);
+    }
+}
+
+static void synced(struct run *r, const char *text)
+{
+    char *end;
+    struct session_event event = {.type = SESSION_SYNCED};
+    event.synced.token = strtoul(text, &end, 10);
+    event.synced.is_ok = !after(end + strspn(end, " "), "lost");
+    step(r, event);
+}
+
+static void restored(struct run *r, const char *text)
+{
+    struct session_event event = {.type = SESSION_RESTORED, .epoch = (uint32_t)atoi(text)};
+    r->epoch = event.epoch;
+    r->n_unsettled = 0;
+    step(r, event);
+}
+
+static bool private_event(struct run *r, const char *line)
+{
+    const char *rest;
+    if ((rest = after(line, "delivery"))) {
+        deliver(r, rest);
+    } else if ((rest = after(line, "written"))) {
+        step(r,
+             (struct session_event){.type = SESSION_WRITTEN, .written = strtoul(rest, NULL, 10)});
+    } else if ((rest = after(line, "synced"))) {
+        synced(r, rest);
+    } else if ((rest = after(line, "restored"))) {
+        restored(r, rest);
+    } else if ((rest = after(line, "failed"))) {
+        answered(r, SESSION_FAILED, 0, false, rest);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 static bool set_up(struct run *r, const char *line)
@@ -277,7 +456,7 @@ static void host_event(struct run *r, const char *line)
         settled(r, rest);
     } else if (strcmp(line, "wrote") == 0) {
         session_wrote(r->session, r->now_ms);
-    } else if (!plain_event(r, line)) {
+    } else if (!private_event(r, line) && !plain_event(r, line)) {
         fail_msg("%s:%d: what is '%s'?", r->path, r->line, line);
     }
 }
@@ -306,7 +485,7 @@ static void expect(struct run *r, const char *line)
 static void start(struct run *r)
 {
     if (!r->session) {
-        session_settings_init(&r->settings, &r->config);
+        session_settings_init(&r->settings, &r->config, false);
         r->settings.server = "stompgate/test";
         r->session = session_new(&r->settings, &host_functions, r, "s1", r->now_ms);
         assert_non_null(r->session);
@@ -354,7 +533,7 @@ static char *everybody[] = {(char *)"*"};
 static char *ann[] = {(char *)"ann"};
 static char *ann_and_bob[] = {(char *)"ann", (char *)"bob"};
 #define ROUTE(p, e, t) .prefix = (char *)p, .exchange = (char *)e, .type = t
-#define OPEN .send = {everybody, 1}, .subscribe = {everybody, 1}
+#define OPEN .send = {everybody, 1}, .subscribe = {everybody, 1}, .queues = {everybody, 1}
 
 static struct config_route routes[] = {
     {ROUTE("/topic/", "amq.topic", CONFIG_TOPIC), OPEN},
@@ -362,6 +541,10 @@ static struct config_route routes[] = {
     {ROUTE("/exchange/", "", CONFIG_ANY), OPEN},
     {ROUTE("/closed/", "closed", CONFIG_TOPIC), .send = {ann, 1}, .subscribe = {ann_and_bob, 2}},
     {ROUTE("/stored/", "stored", CONFIG_TOPIC), .store = true, OPEN},
+    {ROUTE("/queue/", "", CONFIG_QUEUE), .declare = true, .durable = true, OPEN},
+    {ROUTE("/amq/queue/", "", CONFIG_QUEUE), .send = {ann, 1}, .subscribe = {ann_and_bob, 2}},
+    {ROUTE("/unshaped/", "unshaped", CONFIG_TOPIC), .send = {everybody, 1},
+     .subscribe = {everybody, 1}},
 };
 
 static void run_init(struct run *r, const char *path, enum cut cut)
@@ -385,6 +568,14 @@ static void run_init(struct run *r, const char *path, enum cut cut)
     r->config.limits.parked_bytes = 1048576;
     r->config.limits.receipt_timeout_ms = 30000;
     r->config.limits.close_linger_ms = 2000;
+    r->config.limits.prefetch = 1000;
+    r->config.limits.unacked = 262144;
+    r->config.stomp.error_close = true;
+    r->config.stomp.nack_requeue = true;
+    r->config.stomp.spring_user = (char *)"/user/";
+    r->config.store.queue = (char *)"stompgate.store";
+    r->config.store.dead_queue = (char *)"stompgate.dead";
+    r->epoch = 1;
 }
 
 static void run_fini(struct run *r)

@@ -422,6 +422,10 @@ int main(void)
     config.limits.parked_bytes = 3000;
     config.limits.receipt_timeout_ms = 30000;
     config.limits.close_linger_ms = 2000;
-    session_settings_init(&settings, &config);
+    config.limits.prefetch = 1000;
+    config.limits.unacked = 10000;
+    config.stomp.error_close = true;
+    config.stomp.nack_requeue = true;
+    session_settings_init(&settings, &config, false);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

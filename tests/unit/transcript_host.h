@@ -2,10 +2,13 @@
  * as the transcript says. For test_session.c alone. */
 #pragma once
 
+#include "gateway/fanout/message.h"
+#include "gateway/session/queue.h"
 #include "gateway/session/session.h"
 #include "tests/unit/transcript_text.h"
 
 #define MAX_HANDLES 2000
+#define MAX_TAGS 200
 
 enum cut { CUT_WHOLE, CUT_BYTES, CUT_RANDOM };
 
@@ -28,7 +31,14 @@ struct run {
     uint64_t tokens[MAX_HANDLES]; /* of the nth publish */
     unsigned n_tokens;
     bool is_subscribed[MAX_HANDLES];
-    bool is_shown; /* properties */
+    struct destination destinations[MAX_HANDLES]; /* of the subscriptions */
+    uint64_t unsettled[MAX_TAGS];                 /* tags that were delivered, in order */
+    unsigned n_unsettled;
+    uint32_t epoch;
+    uint64_t n_delivered; /* MESSAGEs of private subscriptions */
+    unsigned n_random;
+    bool has_no_channel; /* host.sync has nothing to wait for */
+    bool is_shown;       /* properties */
     bool is_closed;
     bool has_error; /* ERROR was sent: close must come before the step ends */
     char *input;    /* what the client sends with the next event */
@@ -74,6 +84,13 @@ static void show_frame(const char *bytes, size_t len, char *text)
     free(copy);
 }
 
+static void show_message(struct run *r, const char *bytes, size_t len)
+{
+    char text[TEXT_MAX] = "< ";
+    show_frame(bytes, len, text);
+    happened(r, text);
+}
+
 static void host_send(void *host, const char *bytes, size_t len)
 {
     struct run *r = host;
@@ -83,7 +100,8 @@ static void host_send(void *host, const char *bytes, size_t len)
     } else {
         add(text, " ");
         show_frame(bytes, len, text);
-        r->has_error = r->has_error || strncmp(bytes, "ERROR\n", 6) == 0;
+        r->has_error =
+            r->has_error || (r->settings.error_close && strncmp(bytes, "ERROR\n", 6) == 0);
     }
     happened(r, text);
 }
@@ -150,6 +168,47 @@ static void show_properties(const struct broker_properties *p, char *text)
     }
 }
 
+static void show_arguments(const char *name, const struct broker_argument *args, size_t n,
+                           char *text)
+{
+    for (size_t i = 0; i < n; i++) {
+        add(text, " %s:", name);
+        add_slice(text, args[i].name);
+        if (args[i].type == BROKER_TEXT) {
+            add(text, "='");
+            add_slice(text, args[i].text);
+            add(text, "'");
+        } else {
+            add(text, "=%lld", (long long)args[i].number);
+        }
+    }
+}
+
+static void show_queue(const struct session_queue *queue, char *text)
+{
+    assert_int_equal(strlen(queue->name), queue->name_len);
+    add(text, " queue=");
+    add_slice(text, (struct slice){queue->name, queue->name_len});
+    add(text, "%s%s%s%s%s", queue->must_exist ? " exists" : "", queue->is_durable ? " durable" : "",
+        queue->is_exclusive ? " exclusive" : "", queue->is_auto_delete ? " auto-delete" : "",
+        queue->is_bound ? " bound" : "");
+    show_arguments("arg", queue->args, queue->n_args, text);
+    show_arguments("bind", queue->binding_args, queue->n_binding_args, text);
+    show_arguments("consume", queue->consume_args, queue->n_consume_args, text);
+}
+
+static void show_private(const struct session_subscription *sub, char *text)
+{
+    static const char *const acks[] = {"auto", "client", "individual"};
+    show_queue(sub->queue, text);
+    add(text, " ack=%s", acks[sub->ack]);
+    if (sub->is_reply) {
+        add(text, " reply");
+    } else {
+        add(text, " prefetch=%u", (unsigned)sub->prefetch);
+    }
+}
+
 static enum session_verdict host_publish(void *host, const struct session_send *send,
                                          struct session_problem *problem)
 {
@@ -165,6 +224,12 @@ static enum session_verdict host_publish(void *host, const struct session_send *
     add(text, " %s/%s '", send->destination->exchange, send->destination->key);
     add_slice(text, send->body);
     add(text, "'");
+    if (send->queue) {
+        show_queue(send->queue, text);
+    }
+    if (send->destination->kind != DESTINATION_EXCHANGE && send->is_mandatory) {
+        add(text, " mandatory");
+    }
     if (r->is_shown) {
         show_properties(&send->properties, text);
     }
@@ -187,7 +252,11 @@ static enum session_verdict host_subscribe(void *host, struct session_subscripti
     add(text, sub->id.ptr ? "' " : " ");
     add(text, "%s/%s ", d->exchange, d->key);
     add_slice(text, sub->spelling);
+    if (sub->queue) {
+        show_private(sub, text);
+    }
     happened(r, text);
+    r->destinations[sub->handle] = *d;
     if (r->subscribe.verdict != SESSION_REFUSED) {
         r->is_subscribed[sub->handle] = true;
         sub->host_data = r;
@@ -197,14 +266,64 @@ static enum session_verdict host_subscribe(void *host, struct session_subscripti
 
 static void host_unsubscribe(void *host, struct session_subscription *sub, bool deletes_queue)
 {
-    assert_false(deletes_queue);
     struct run *r = host;
     char text[TEXT_MAX] = "! unsubscribe";
     assert_true(r->is_subscribed[sub->handle]);
     assert_ptr_equal(sub->host_data, r);
     r->is_subscribed[sub->handle] = false;
-    add(text, " %u", sub->handle);
+    add(text, " %u%s", sub->handle, deletes_queue ? " delete" : "");
     happened(r, text);
+}
+
+static void host_deliver(void *host, struct message *message, uint64_t number)
+{
+    struct run *r = host;
+    assert_int_equal(number, r->n_delivered + 1);
+    r->n_delivered = number;
+    show_message(r, (const char *)message_payload(message), message->len - message->payload_off);
+    message_unref(message);
+}
+
+/* Each once, and only what was delivered in this epoch. */
+static void host_settle(void *host, const struct session_settle *settle)
+{
+    struct run *r = host;
+    char text[TEXT_MAX] = "! settle";
+    unsigned n_left = 0;
+    bool is_known = false;
+    for (unsigned i = 0; i < r->n_unsettled; i++) {
+        bool is_meant = r->unsettled[i] == settle->tag ||
+                        (settle->is_multiple && r->unsettled[i] < settle->tag);
+        is_known = is_known || r->unsettled[i] == settle->tag;
+        if (!is_meant) {
+            r->unsettled[n_left++] = r->unsettled[i];
+        }
+    }
+    if (!is_known || settle->epoch != r->epoch) {
+        fail_msg("%s:%d: settles %llu of epoch %u", r->path, r->line,
+                 (unsigned long long)settle->tag, (unsigned)settle->epoch);
+    }
+    r->n_unsettled = n_left;
+    add(text, " %llu %s%s%s", (unsigned long long)settle->tag, settle->is_nack ? "nack" : "ack",
+        settle->is_multiple ? " multiple" : "", settle->requeue ? " requeue" : "");
+    happened(r, text);
+}
+
+static bool host_sync(void *host, uint64_t token)
+{
+    struct run *r = host;
+    char text[TEXT_MAX] = "! sync";
+    if (!r->has_no_channel) {
+        add(text, " %llu", (unsigned long long)token);
+        happened(r, text);
+    }
+    return !r->has_no_channel;
+}
+
+static void host_random(void *host, char *text)
+{
+    struct run *r = host;
+    snprintf(text, QUEUE_RANDOM_LEN + 1, "random%016u", ++r->n_random);
 }
 
 static void host_read(void *host, bool wanted)
@@ -229,6 +348,10 @@ static const struct session_host host_functions = {
     .publish = host_publish,
     .subscribe = host_subscribe,
     .unsubscribe = host_unsubscribe,
+    .deliver = host_deliver,
+    .settle = host_settle,
+    .sync = host_sync,
+    .random = host_random,
     .read = host_read,
     .close = host_close,
 };

@@ -1,0 +1,40 @@
+/* Shared by client.c (life, deadlines, the transport's side) and client_host.c (what the session
+ * asks for, what the live, publish and private sides tell it). */
+#pragma once
+
+#include "gateway/client.h"
+#include "gateway/reactor.h"
+
+struct client {
+    uint32_t magic;
+    uint64_t id;
+    struct reactor *reactor;
+    struct session *session;
+    const struct transport_functions *functions;
+    void *connection; /* NULL when it has ended */
+    struct outq outq;
+    struct wheel_timer timer; /* the nearest of the session's deadline, the stall and the linger */
+    uint64_t stalled_ms;  /* since when nothing went out although something waits; 0: it flows */
+    uint64_t cut_ms;      /* closing: cut at this time; 0: not closing */
+    struct list doomed;   /* in reactor->doomed */
+    struct list waiting;  /* in reactor->waiting */
+    struct list dead;     /* in reactor->dead */
+    struct list written;  /* in reactor->written */
+    uint64_t told;        /* of outq.private_popped: what the session knows of */
+    uint64_t skew;        /* from a count of private messages to the session's number of the last */
+    uint64_t n_private;   /* given to the out queue */
+    bool is_private_full; /* the private side was told that there is no room */
+    enum close_reason reason;
+    enum session_event_type doom; /* what to tell the session when it is closed as doomed */
+    bool is_told;                 /* that the server goes down */
+    char name[];
+};
+
+/* Every event goes through here: what may follow from it is looked at once. */
+void client_step(struct client *c, const struct session_event *event);
+void client_step_plain(struct client *c, enum session_event_type type);
+
+/* To be told to the session at the end of the turn, not from inside whatever found it out. */
+void client_doom(struct client *c, enum session_event_type type);
+
+extern const struct session_host client_session_host;

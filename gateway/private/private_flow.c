@@ -1,0 +1,125 @@
+/* A client that has no room. Its consumer is cancelled, and what was on its way is put back into
+ * the queue once the broker says that no more comes: so other consumers get it, and when this one
+ * starts again it finds everything in the queue's order. (Merely to put messages back would mix
+ * them with those that are on their way.)
+ *
+ * A queue that is deleted with its last consumer must not be left without one: a second consumer,
+ * the anchor, with a prefetch of one, is started before the first is cancelled, and ends when the
+ * next one stands. The one message that it may get is put back like the others. */
+#include "gateway/private/private_internal.h"
+
+#include <stdlib.h>
+
+/* Of a queue that we did not declare nobody has told us. */
+static bool needs_anchor(const struct private_subscription *sub)
+{
+    return sub->queue->is_auto_delete || sub->queue->must_exist;
+}
+
+static void cancel(struct private_subscription *sub, uint64_t consumer,
+                   enum private_request request)
+{
+    if (private_cancel(sub->session->channel, consumer,
+                       private_subscription_cookie(sub, request)) == 0) {
+        sub->n_asked++;
+    }
+}
+
+static void close_flow(struct private_subscription *sub)
+{
+    if (needs_anchor(sub) && sub->anchor == 0) {
+        if (private_subscription_consume(sub, PRIVATE_ANCHOR, 1) == 0) {
+            sub->flow = PRIVATE_ANCHORING;
+        }
+        return;
+    }
+    sub->flow = PRIVATE_CLOSING;
+    cancel(sub, sub->consumer, PRIVATE_CANCEL);
+}
+
+static int remember(struct private_subscription *sub, uint64_t tag)
+{
+    if (sub->n_held == sub->cap_held) {
+        size_t cap = sub->cap_held ? sub->cap_held * 2 : 16;
+        uint64_t *held = realloc(sub->held, cap * sizeof *held);
+        if (!held) {
+            return -1;
+        }
+        sub->held = held;
+        sub->cap_held = cap;
+    }
+    sub->held[sub->n_held++] = tag;
+    return 0;
+}
+
+/* How many messages like this one the client has room for; at least halved, so that a client is not
+ * sent the same ones many times. */
+static void narrow(struct private_subscription *sub, size_t bytes)
+{
+    size_t room = (size_t)sub->session->side->options.config->limits.private_queue_bytes;
+    size_t fits = room / (bytes > 0 ? bytes : 1);
+    size_t window = sub->window / 2u;
+    window = fits < window ? fits : window;
+    sub->window = (uint16_t)(window > 0 ? window : 1);
+}
+
+void private_flow_hold(struct private_subscription *sub, uint64_t tag, size_t bytes)
+{
+    sub->session->side->stats.held++;
+    if (remember(sub, tag) != 0) {
+        private_nack(sub->session->channel, tag, false, true);
+    }
+    if (sub->state == PRIVATE_STANDS && sub->flow == PRIVATE_FLOWING) {
+        narrow(sub, bytes);
+        close_flow(sub);
+    }
+}
+
+bool private_flow_holds(const struct private_subscription *sub)
+{
+    return sub->n_held > 0 || (sub->state == PRIVATE_STANDS && sub->flow != PRIVATE_FLOWING);
+}
+
+void private_flow_put_back(struct private_subscription *sub)
+{
+    for (size_t i = 0; i < sub->n_held && sub->session->channel; i++) {
+        private_nack(sub->session->channel, sub->held[i], false, true);
+    }
+    sub->n_held = 0;
+}
+
+void private_flow_resume(struct private_subscription *sub)
+{
+    if (sub->state != PRIVATE_STANDS) {
+        return;
+    }
+    if (sub->flow == PRIVATE_CLOSED) {
+        private_flow_put_back(sub);
+        private_subscription_go(sub);
+    } else if (sub->flow == PRIVATE_FLOWING) {
+        private_flow_put_back(sub); /* its consumer could not be stopped */
+    }
+}
+
+void private_flow_answered(struct private_subscription *sub, enum private_request request)
+{
+    if (request == PRIVATE_CONSUME) {
+        sub->flow = PRIVATE_FLOWING;
+        if (sub->n_held > 0) { /* it was refused again meanwhile */
+            close_flow(sub);
+        } else if (sub->anchor) {
+            cancel(sub, sub->anchor, PRIVATE_CANCEL_ANCHOR);
+            sub->anchor = 0;
+        }
+    } else if (request == PRIVATE_ANCHOR && sub->flow == PRIVATE_ANCHORING) {
+        sub->flow = PRIVATE_CLOSING;
+        cancel(sub, sub->consumer, PRIVATE_CANCEL);
+    } else if (request == PRIVATE_CANCEL && sub->flow == PRIVATE_CLOSING) {
+        sub->consumer = 0;
+        sub->flow = PRIVATE_CLOSED;
+        private_flow_put_back(sub);
+        if (!sub->session->is_held) {
+            private_flow_resume(sub);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+/* Streams are read from an offset and keep no account of their readers. What was delivered and not
+ * settled is remembered here with its offset, so that after a loss a consumer starts where its
+ * session stands, not where it once began. */
+#include "gateway/private/private_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OFFSET "x-stream-offset"
+
+struct entry {
+    uint64_t tag;
+    int64_t offset;
+};
+
+struct private_stream {
+    struct entry *entries; /* not settled, oldest first; those from `head` on */
+    size_t head;
+    size_t n;
+    size_t cap;
+    int64_t next;
+};
+
+static bool offset_of(const struct broker_delivery *delivery, int64_t *offset)
+{
+    for (size_t i = 0; i < delivery->properties.n_headers; i++) {
+        const struct broker_header *h = &delivery->properties.headers[i];
+        char text[24];
+        if (slice_is(h->name, OFFSET) && h->value.len > 0 && h->value.len < sizeof text) {
+            memcpy(text, h->value.ptr, h->value.len);
+            text[h->value.len] = 0;
+            *offset = strtoll(text, NULL, 10);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int push(struct private_stream *stream, struct entry entry)
+{
+    if (stream->head > 0 && stream->head + stream->n == stream->cap) {
+        memmove(stream->entries, stream->entries + stream->head, stream->n * sizeof entry);
+        stream->head = 0;
+    }
+    if (stream->n == stream->cap) {
+        size_t cap = stream->cap ? stream->cap * 2 : 64;
+        struct entry *entries = realloc(stream->entries, cap * sizeof entry);
+        if (!entries) {
+            return -1;
+        }
+        stream->entries = entries;
+        stream->cap = cap;
+    }
+    stream->entries[stream->head + stream->n++] = entry;
+    return 0;
+}
+
+/* In a queue that we declared as another kind, a header of that name is the publisher's. */
+static bool can_be_stream(const struct private_queue *q)
+{
+    for (size_t i = 0; i < q->n_args; i++) {
+        if (slice_is(q->args[i].name, "x-queue-type") && slice_is(q->args[i].text, "stream")) {
+            return true;
+        }
+    }
+    return q->must_exist;
+}
+
+bool private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery)
+{
+    struct entry entry = {.tag = delivery->tag};
+    if (!can_be_stream(sub->queue) || !offset_of(delivery, &entry.offset)) {
+        return false;
+    }
+    if (!sub->stream) {
+        sub->stream = calloc(1, sizeof *sub->stream);
+    }
+    if (sub->stream && push(sub->stream, entry) == 0) {
+        sub->stream->next = entry.offset + 1;
+    }
+    return true;
+}
+
+static void forget(struct private_stream *stream, uint64_t tag, bool is_multiple)
+{
+    while (stream->n > 0 && (is_multiple ? stream->entries[stream->head].tag <= tag
+                                         : stream->entries[stream->head].tag == tag)) {
+        stream->head++;
+        stream->n--;
+    }
+    struct entry *entries = stream->entries + stream->head;
+    for (size_t i = 0; i < stream->n && !is_multiple && entries[i].tag <= tag; i++) {
+        if (entries[i].tag == tag) {
+            memmove(entries + i, entries + i + 1, (stream->n - i - 1) * sizeof *entries);
+            stream->n--;
+        }
+    }
+}
+
+void private_stream_settled(struct private_session *s, const struct session_settle *settle)
+{
+    for (struct list *node = s->subscriptions.next; node != &s->subscriptions; node = node->next) {
+        struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, node);
+        if (sub->stream) {
+            forget(sub->stream, settle->tag, settle->is_multiple);
+        }
+    }
+}
+
+void private_stream_rewind(struct private_subscription *sub)
+{
+    struct private_stream *stream = sub->stream;
+    struct private_queue *q = sub->queue;
+    if (!stream) {
+        return;
+    }
+    size_t i = 0;
+    while (i < q->n_consume_args && !slice_is(q->consume_args[i].name, OFFSET)) {
+        i++;
+    }
+    q->n_consume_args += i == q->n_consume_args; /* there is room for one more */
+    q->consume_args[i] = (struct broker_argument){
+        .type = BROKER_INTEGER,
+        .name = SLICE_LITERAL(OFFSET),
+        .number = stream->n > 0 ? stream->entries[stream->head].offset : stream->next,
+    };
+    stream->n = stream->head = 0;
+}
+
+void private_stream_free(struct private_stream *stream)
+{
+    if (stream) {
+        free(stream->entries);
+        free(stream);
+    }
+}
