@@ -72,11 +72,11 @@ for (const [what, file, text, why] of [
 // A copy of what check-docs looks at, in which the text of one file is another.
 async function docs(file, change) {
     const where = await mkdtemp(path.join(folder, 'docs-'));
-    for (const part of ['common', 'amqp', 'gateway', 'persist', 'stomp', 'docs', 'bench', 'README.md', 'config.example.toml', 'docker-compose.yml']) {
+    for (const part of ['common', 'amqp', 'gateway', 'persist', 'stomp', 'docs', 'bench', 'README.md', 'config.example.toml', 'docker-compose.yml', 'tests/transcripts']) {
         await cp(path.join(root, part), path.join(where, part), { recursive: true });
     }
     // the tour names folders that it does not read
-    for (const part of ['tests/transcripts', 'tests/integration', 'tests/clients', 'examples/chat']) {
+    for (const part of ['tests/integration', 'tests/clients', 'examples/chat']) {
         await mkdir(path.join(where, part), { recursive: true });
     }
     if (file) {
@@ -109,6 +109,9 @@ for (const [what, file, change, why] of [
     ['a file of the tour that has gone', 'README.md', (t) => t.replace('`stomp/stomp.h`', '`stomp/stump.h`'), /names stomp\/stump\.h/],
     ['the second file of a cell of the tour', 'README.md', (t) => t.replace('`outq.h`', '`outk.h`'), /names gateway\/fanout\/outk\.h/],
     ['a link to nowhere', 'docs/OPERATIONS.md', (t) => t.replace('](PROTOCOL.md)', '](PROTOCOLS.md)'), /links to PROTOCOLS\.md/],
+    ['a MUST whose transcript has gone', 'tests/transcripts/MUSTS.md', (t) => t.replace('`54-unsubscribe-no-id`', '`54-unsubscribe-without`'), /no transcript 54-unsubscribe-without/],
+    ['a MUST without a transcript', 'tests/transcripts/MUSTS.md', (t) => t.replace('| `51-subscribe-no-destination` |', '| none yet |'), /no transcript for: SUBSCRIBE, needs a destination/],
+    ['MUSTs that it cannot read any more', 'tests/transcripts/MUSTS.md', (t) => t.replaceAll('|', '!'), /fewer rows than STOMP has MUSTs/],
     ['code that it cannot read any more', 'common/config_table.c', () => 'int nothing;\n', /found no configuration keys/],
 ]) {
     test(`check-docs finds ${what}`, async () => {

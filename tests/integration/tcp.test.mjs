@@ -200,6 +200,30 @@ describe('ends', () => {
         assert.match(line.error.code, /EPIPE|ECONNRESET/);
     });
 
+    test('without error_close, as it comes, the frame alone fails and the session goes on; what is no STOMP ends it', async () => {
+        const lenient = await h.gateway({ tcp: { enabled: true, port: 0 } });
+        const line = await Line.connected(lenient.tcpPort);
+        const room = `/topic/${unique()}`;
+        await line.subscribe(room);
+        line.send('SEND', { receipt: 'bad' });
+        await line.take('receipt-id:bad');
+        line.send('SEND', { destination: room, receipt: 'good' }, 'still here');
+        await line.has('still here\0\n');
+        await line.has('receipt-id:good\n');
+        assert.equal(line.hasFin, false);
+        line.write('no STOMP\n');
+        await line.take('ERROR\nmessage:Malformed frame\n');
+        await line.fin();
+        line.destroy();
+        // The same frame over the WebSocket of the same gateway ends its session.
+        const wire = await Wire.open(lenient.url);
+        await wire.connect();
+        wire.send('SEND', { receipt: 'bad' });
+        assert.equal((await wire.errorFrame()).headers['receipt-id'], 'bad');
+        assert.equal((await wire.waitClosed()) && wire.closed.code, 1008);
+        await lenient.stop();
+    });
+
     test('DISCONNECT: RECEIPT; the client closes first', async () => {
         const line = await Line.connected();
         line.send('DISCONNECT', { receipt: 'bye' });

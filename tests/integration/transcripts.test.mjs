@@ -17,13 +17,16 @@ const TRANSPORTS = (process.env.STOMPGATE_TRANSPORTS ?? 'ws,tcp').split(',');
 
 // As run_init() of tests/unit/test_session.c has it.
 const everybody = ['*'];
-const open = { send: everybody, subscribe: everybody };
+const open = { send: everybody, subscribe: everybody, queues: everybody };
 const ROUTES = [
     { prefix: '/topic/', ...open },
     { prefix: '/fanout/', ...open },
     { prefix: '/exchange/', ...open },
     { prefix: '/closed/', exchange: 'closed', type: 'topic', declare: true, send: ['ann'], subscribe: ['ann', 'bob'] },
     { prefix: '/stored/', exchange: 'stored', type: 'topic', declare: true, store: true, ...open },
+    { prefix: '/queue/', ...open },
+    { prefix: '/amq/queue/', send: ['ann'], subscribe: ['ann', 'bob'] },
+    { prefix: '/unshaped/', exchange: 'unshaped', type: 'topic', declare: true, send: everybody, subscribe: everybody },
 ];
 
 const folder = path.join(root, 'tests/transcripts');
@@ -121,10 +124,15 @@ entries.forEach((entry) => (entry.group = groupFor(entry)));
 // ---- the plays --------------------------------------------------------------------------------------------------------------------
 
 let h;
+let amqp; // an application beside the gateways
 const played = Object.fromEntries(TRANSPORTS.map((transport) => [transport, new Set()]));
 
 before(async () => {
     h = await harness({ vhost: true });
+    const connection = await h.amqp();
+    amqp = { connection, confirm: await connection.createConfirmChannel() };
+    await amqp.confirm.assertQueue('work', { durable: true }); // what transcripts of /amq/queue/ find there
+    await amqp.confirm.assertExchange('x', 'topic'); // and those of /exchange/
 });
 
 after(() => h.close());
@@ -133,7 +141,7 @@ describe('played live', { concurrency: 150 }, () => {
     entries.forEach(({ transcript, transport, cut, group }, n) =>
         test(`${transcript.name} over ${transport}, ${cut}`, async () => {
             try {
-                await play(transcript, await group.start(h), { transport, seed: cut === 'cut' ? SEED + n : undefined });
+                await play(transcript, await group.start(h), { transport, amqp, seed: cut === 'cut' ? SEED + n : undefined });
                 played[transport].add(transcript.name);
             } catch (error) {
                 throw new Error(`${error.message}\nseed: STOMPGATE_SEED=${SEED}`, { cause: error });

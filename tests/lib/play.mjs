@@ -1,6 +1,6 @@
 // Plays one transcript (transcript.mjs) as a client of a real gateway and its broker.
 //
-//     await play(transcript, gateway, { transport: 'tcp', seed: 7 });       throws at the line that did not hold
+//     await play(transcript, gateway, { transport: 'tcp', seed: 7, amqp });       throws at the line that did not hold
 //
 // What differs between runs is put back before it is compared: the session's id is s1, the virtual host /, the server stompgate/test.
 // Each play has room names of its own: to the first word of each destination a tag is added that no other play has. Where lengths are
@@ -10,8 +10,9 @@ import { sleep, waitFor } from './harness.mjs';
 import { BEAT, Peer } from './peer.mjs';
 
 const DEADLINE_MS = 15000;
-const EARLY = 0.93; // a wait is never longer than the transcript's: the gateway's clock began before ours
+const EARLY = 0.85; // a wait is never longer than the transcript's: the gateway's clock began before ours
 const HALF = 0.5; // nothing may come in the first half of a wait that something ends: the exact time is for the unit tests
+const TICKS_MS = 300; // but for a gateway's ticks of its own
 
 let plays = 0;
 
@@ -30,15 +31,16 @@ function countsBytes(transcript) {
 }
 
 class Play {
-    constructor(transcript, gateway, { transport, seed }) {
-        Object.assign(this, { transcript, gateway, transport });
+    constructor(transcript, gateway, { transport, seed, amqp }) {
+        Object.assign(this, { transcript, gateway, transport, amqp });
+        this.nSyncs = 0;
+        this.isSynced = true; // nothing was sent since the last answer
         this.random = seed === undefined ? undefined : randomOf(seed);
         this.tag = countsBytes(transcript) ? '' : `Zq${(plays++).toString(36)}Zq`;
         this.session = null;
         this.early = []; // receipts that came before the transcript has them
         this.isConnected = false;
         this.hasBeats = transcript.steps.some(({ kind, frame }) => kind === 'expect' && /^CONNECTED/.test(frame.head) && !/heart-beat:0,0$/m.test(frame.head));
-        this.messages = [];
         this.patience = DEADLINE_MS; // for what must come next
     }
 
@@ -50,9 +52,15 @@ class Play {
         }
         const add = (all, prefix, word) => (word.length > 200 ? all : `${prefix}${word}${this.tag}`);
         return bytes
-            .replace(/^((?:destination|reply-to):(?!amq\.)(?:\/(?:amq\/queue|temp-queue|(?!exchange|amq|temp-queue)[a-z]+)\/)?)([A-Za-z0-9_]+)/gm, add)
+            .replace(/^((?:destination|reply-to):(?:\/(?:temp-queue|(?!exchange|amq|temp-queue)[a-z]+)\/)?)(?!amq\.|stompgate\.|stomp\.gen-)([A-Za-z0-9_]+)/gm, add)
             .replace(/^(destination:\/exchange\/[^/\n]+\/)([A-Za-z0-9_]+)/gm, add)
+            .replace(/^((?:message-)?id:Q_\/[a-z]+\/)([A-Za-z0-9_]+)/gm, add)
             .replace(/^(x-queue-name:)([A-Za-z0-9_]+)/gm, add);
+    }
+
+    // A queue's name or a key, as #tagged() has it behind its prefix.
+    #taggedName(name) {
+        return this.#tagged(`x-queue-name:${name}`).slice('x-queue-name:'.length);
     }
 
     outgoing(bytes) {
@@ -91,13 +99,11 @@ class Play {
         }
     }
 
-    // Shared subscriptions hear what is sent; the transcripts leave that to the audience.
+    // Shared subscriptions hear what is sent; the transcripts leave that to the audience. And what was put back comes again.
     #isExtraMessage(frame) {
-        if (frame.head.startsWith('MESSAGE\n') && !this.transcript.steps.some(({ kind, frame: f }) => kind === 'expect' && f.head.startsWith('MESSAGE\n'))) {
-            this.messages.push(frame);
-            return true;
-        }
-        return false;
+        const isExpected = ({ kind, frame: f }) => kind === 'expect' && f.head.startsWith('MESSAGE\n');
+        const isAgain = /^redelivered:true$/m.test(frame.head);
+        return frame.head.startsWith('MESSAGE\n') && (isAgain || !this.transcript.steps.some(isExpected));
     }
 
     // A RECEIPT that comes when the broker is ready, and not in the order of the frames.
@@ -145,7 +151,7 @@ class Play {
 
     // Nothing may come in a wait but what is late from before it.
     async #wait({ ms, isExpected }) {
-        const end = Date.now() + Math.max(0, ms * (isExpected ? HALF : EARLY) - 50);
+        const end = Date.now() + Math.max(0, ms * (isExpected ? HALF : EARLY) - (isExpected ? TICKS_MS : 50));
         while (Date.now() < end) {
             if (this.peer.items.length > 0) {
                 const got = await this.#next();
@@ -178,6 +184,54 @@ class Play {
         return rest;
     }
 
+    // When the answer is there, so is everything that was subscribed before.
+    async #sync() {
+        if (this.isSynced || this.hasLeft) {
+            return;
+        }
+        const id = `sync-${this.nSyncs++}`;
+        this.peer.write(`UNSUBSCRIBE\nid:live\nreceipt:${id}\n\n\0`);
+        for (let got = await this.#next(); got?.head !== `RECEIPT\nreceipt-id:${id}`; got = await this.#next()) {
+            if (got !== BEAT) {
+                assert.ok(got && this.#isAsyncReceipt(got), `before a delivery came: ${JSON.stringify(got)}`);
+                this.early.push(got);
+            }
+        }
+        this.isSynced = true;
+    }
+
+    // A message of some AMQP application.
+    async #deliver({ exchange, key, body, options }) {
+        await this.#sync();
+        const { confirm } = this.amqp;
+        await new Promise((resolve, reject) =>
+            confirm.publish(exchange, this.#taggedName(key), Buffer.from(body, 'latin1'), options, (error) => (error ? reject(error) : resolve())),
+        );
+    }
+
+    // Once the session has gone, what it did not acknowledge is there again, and only that.
+    async #checkQueue({ name, left }) {
+        const channel = await this.amqp.connection.createChannel();
+        const queue = this.#taggedName(name);
+        let nRight = 0;
+        let seen;
+        try {
+            await waitFor(
+                async () => {
+                    seen = await channel.checkQueue(queue);
+                    nRight = seen.consumerCount === 0 && seen.messageCount === left ? nRight + 1 : 0;
+                    return nRight === 3; // not only for a moment
+                },
+                { timeout: DEADLINE_MS, what: `${left} messages and no consumer in ${queue}` },
+            );
+        } catch (error) {
+            error.message += `: ${JSON.stringify(seen)}`;
+            throw error;
+        }
+        await channel.deleteQueue(queue);
+        await channel.close();
+    }
+
     // The session is alive, and has said nothing that it should not have.
     async #stillThere() {
         const { steps, owed } = this.transcript;
@@ -205,7 +259,11 @@ class Play {
 
     async #step(step) {
         switch (step.kind) {
+            case 'deliver':
+                return this.#deliver(step);
             case 'send':
+                this.isSynced = false;
+                this.hasLeft ||= /(^|\0\n*)DISCONNECT\n/.test(step.bytes);
                 return this.peer.write(this.outgoing(step.bytes), this.random);
             case 'expect':
                 return this.#expect(step.frame);
@@ -240,6 +298,9 @@ class Play {
             }
         } finally {
             this.peer.end();
+        }
+        for (const queue of this.transcript.queues) {
+            await this.#checkQueue(queue);
         }
     }
 }

@@ -2,10 +2,11 @@
 // configuration, and what stands in the way when one can only be played sans-IO.
 //
 //     const t = readTranscript('12-ack.stomp', text);
-//     t.obstacle      why it cannot be played live (one of OBSTACLES, or the words of its own `only sans-io` line); null: it can
+//     t.obstacle      why it cannot be played live (one of OBSTACLES); null: it can
 //     t.settings      { limits: { body_bytes: 1024 } }, t.users: [{ login, password }], what its gateway must have
 //     t.steps         [{ kind: 'send', bytes }, { kind: 'expect', frame }, { kind: 'wait', ms }, { kind: 'close', code, text }, …]
 //     t.owed          receipts that the transcript leaves open and a real broker gives
+//     t.queues        [{ name, left }]: how many messages are in a queue when all is over
 // Text is latin1 throughout: one character is one byte.
 
 export const OBSTACLES = {
@@ -17,6 +18,9 @@ export const OBSTACLES = {
     gone: 'the broker goes away',
     time: 'it takes longer than a test should',
     twice: 'a server goes down twice',
+    again: 'the broker delivers something again, or loses a channel',
+    elsewhere: 'somebody else binds a queue, or publishes in the name of another',
+    reply: 'only an application knows the name of a reply queue',
 };
 
 const LONGEST_WAIT_MS = 32000; // in one go, before something that must come
@@ -50,8 +54,10 @@ function expected(text) {
 
 // ---- lines into steps ------------------------------------------------------------------------------------------------
 
-const SILENT = /^(subscribed|room$|tick$|show |written |synced |restored )/; // a real host does these by itself
+const SILENT = /^(subscribed|room$|tick$|show |written |synced \d+$)/; // a real host does these by itself
 const INJECTED = [
+    [/^synced \d+ lost/, 'refusal'],
+    [/^restored /, 'again'],
     [/^settled \d+ (nacked|returned|refused|unknown)/, 'refusal'],
     [/^(lost|refused|failed)( |$)/, 'refusal'],
     [/^host (login|subscribe|publish) refuse ./, 'host'],
@@ -71,6 +77,8 @@ class Reader {
         this.isLoginRefused = false;
         this.hostWaits = new Set(); // login, subscribe, publish: what the host does not answer at once
         this.open = new Set(); // answers that the transcript's host still owes
+        this.private = new Map(); // handle → the private subscription
+        this.deliveries = new Map(); // tag → { handle, isLeft }, of those that have not ended
         this.receipts = new Set(); // of SENDs, COMMITs, ACKs: they come when the broker is ready
         this.isClosed = false;
         this.lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
@@ -79,7 +87,7 @@ class Reader {
     }
 
     #stop(obstacle) {
-        this.obstacle ??= OBSTACLES[obstacle] ?? obstacle;
+        this.obstacle ??= OBSTACLES[obstacle];
     }
 
     #line(line, at) {
@@ -119,23 +127,33 @@ class Reader {
     #frame(bytes) {
         const head = bytes.slice(0, bytes.indexOf('\n\n'));
         const command = head.split('\n')[0];
-        if (/^(CONNECT|STOMP)$/.test(command) && header(head, 'login') !== undefined) {
-            this.#login(header(head, 'login'), header(head, 'passcode'));
-        }
         const receipt = header(head, 'receipt');
-        if (receipt !== undefined && /^(SEND|COMMIT|ACK|NACK|DISCONNECT|SUBSCRIBE)$/.test(command)) {
+        if (receipt !== undefined && /^(SEND|COMMIT|ACK|NACK|DISCONNECT|SUBSCRIBE|UNSUBSCRIBE|ABORT)$/.test(command)) {
             this.receipts.add(receipt);
         }
     }
 
-    #login(login, passcode) {
-        if (this.isLoginRefused || this.lines.some((line) => line.startsWith('login refused'))) {
-            return; // nobody of that name
+    // ! login 'ann' 'pw', or with - for what was not given
+    #login(line) {
+        const [, login, passcode] = /^! login (\S+) (.*)$/.exec(line);
+        this.asked = login === '-' ? null : [login, passcode].map((text) => (text === '-' ? undefined : decode(text.slice(1, -1))));
+        if (this.hostWaits.has('login')) {
+            this.open.add('login');
+        } else {
+            this.#letIn(!this.isLoginRefused);
         }
-        if (passcode === undefined) {
-            this.#stop('host');
+    }
+
+    // Who is refused is no user of the gateway.
+    #letIn(isOk) {
+        if (isOk && this.asked) {
+            const [login, passcode] = this.asked;
+            if (passcode === undefined) {
+                this.#stop('host');
+            }
+            this.credentials.set(login, passcode);
         }
-        this.credentials.set(login, passcode);
+        this.asked = null;
     }
 
     #server(line) {
@@ -153,11 +171,13 @@ class Reader {
     // What the host was asked: seen by a client only when it is the close.
     #host(line, at) {
         const close = /^! close (\d+) (\w+): (.*)$/.exec(line);
+        this.#consumer(line);
+        this.#settle(line);
         if (close) {
             this.isClosed = true;
             this.steps.push({ kind: 'close', code: Number(close[1]), text: decode(close[3]) });
-        } else if (line.startsWith('! login') && this.hostWaits.has('login')) {
-            this.open.add('login');
+        } else if (line.startsWith('! login ')) {
+            this.#login(line);
         } else if (line.startsWith('! subscribe') && this.hostWaits.has('subscribe')) {
             this.open.add(`subscribe ${line.split(' ')[2]}`);
         } else if (/^! publish \d/.test(line)) {
@@ -168,10 +188,70 @@ class Reader {
         }
     }
 
+    // ! subscribe 1 'id' exchange/key spelling queue=name flags… ack=client
+    #consumer(line) {
+        const found = /^! subscribe (\d+) (?:'(?:[^'\\]|\\.)*'|-) ([^/ ]*)\/(\S*) \S* queue=(\S+)(.*)$/.exec(line);
+        if (found) {
+            const [, handle, exchange, key, queue, flags] = found;
+            const isKept = !/ exclusive| auto-delete/.test(flags) && !/^(stomp-subscription-|stomp\.gen-)/.test(queue);
+            this.private.set(handle, { exchange: decode(exchange), key: decode(key), queue: decode(queue), isCounted: isKept && !/ ack=auto/.test(flags) });
+        }
+    }
+
+    // delivery 1 7 name=value… | body
+    #deliver(line) {
+        const [, handle, tag, words, , body] = /^delivery (\d+) (\d+)((?: [^ |]\S*)*)( \| (.*))?$/.exec(line);
+        const subscription = this.private.get(handle);
+        const options = { headers: {} };
+        for (const word of words.split(' ').filter(Boolean)) {
+            this.#field(options, word);
+        }
+        if (!subscription || /^stomp\.gen-/.test(subscription.queue)) {
+            this.#stop('reply');
+            return;
+        }
+        this.deliveries.set(tag, { handle, isLeft: true });
+        this.steps.push({ kind: 'deliver', exchange: subscription.exchange, key: subscription.key, body: decode(body ?? ''), options });
+    }
+
+    #field(options, word) {
+        const at = word.indexOf('=');
+        const [name, value] = at < 0 ? [word, ''] : [word.slice(0, at), decode(word.slice(at + 1))];
+        const properties = { 'content-type': 'contentType', 'content-encoding': 'contentEncoding', 'correlation-id': 'correlationId', 'reply-to': 'replyTo' };
+        Object.assign(properties, { expiration: 'expiration', 'message-id': 'messageId', type: 'type', 'app-id': 'appId' });
+        if (/^(redelivered|epoch)$/.test(name)) {
+            this.#stop('again');
+        } else if (name === 'gap') {
+            this.#stop('audience');
+        } else if (/^(exchange|key|user-id)$/.test(name)) {
+            this.#stop('elsewhere');
+        } else if (properties[name]) {
+            options[properties[name]] = value;
+        } else {
+            options.headers[name] = value;
+        }
+    }
+
+    // ! settle 7 nack multiple requeue
+    #settle(line) {
+        const found = /^! settle (\d+) (ack|nack)(.*)$/.exec(line);
+        if (!found) {
+            return;
+        }
+        const [, tag, how, flags] = found;
+        for (const [other, delivery] of this.deliveries) {
+            const isMeant = other === tag || (flags.includes('multiple') && Number(other) < Number(tag));
+            if (isMeant && !delivery.isSettled) {
+                delivery.isSettled = true;
+                delivery.isLeft = how === 'nack' && flags.includes('requeue');
+            }
+        }
+    }
+
     #event(line, at) {
         const [word, ...rest] = line.split(' ');
-        if (word === 'only') {
-            this.obstacle = rest.join(' ').replace(/^sans-io:? */, '');
+        if (word === 'delivery') {
+            this.#deliver(line);
         } else if (word === 'set') {
             this.#set(...rest);
         } else if (word === 'host') {
@@ -179,6 +259,7 @@ class Reader {
         } else if (word === 'wait') {
             this.#wait(Number(rest[0]), at);
         } else if (word === 'login') {
+            this.#letIn(rest[0] === 'ok');
             this.#answered('login');
         } else if (word === 'settled') {
             this.#answered(`publish ${rest[0]}`);
@@ -211,7 +292,7 @@ class Reader {
     }
 
     #hostMode([what, verdict]) {
-        this.isLoginRefused ||= what === 'login' && verdict === 'refuse';
+        this.isLoginRefused = what === 'login' ? verdict === 'refuse' : this.isLoginRefused;
         if (verdict === 'wait') {
             this.hostWaits.add(what);
         } else {
@@ -265,6 +346,18 @@ function owedReceipts(reader) {
     return [...reader.receipts].filter((receipt) => !given.has(receipt));
 }
 
+// Of the queues that outlive their subscriber and whose messages end by acks alone.
+function countQueues(reader) {
+    const queues = new Map();
+    for (const { queue, isCounted } of reader.private.values()) {
+        queues.set(queue, { name: queue, left: 0, isCounted: isCounted && (queues.get(queue)?.isCounted ?? true) });
+    }
+    for (const { handle, isLeft } of reader.deliveries.values()) {
+        queues.get(reader.private.get(handle).queue).left += isLeft ? 1 : 0;
+    }
+    return reader.deliveries.size > 0 ? [...queues.values()].filter(({ isCounted }) => isCounted) : [];
+}
+
 export function readTranscript(name, text) {
     const reader = new Reader(name, text);
     finishWaits(reader);
@@ -275,5 +368,5 @@ export function readTranscript(name, text) {
     const length = reader.steps.reduce((sum, step) => sum + (step.kind === 'wait' ? step.ms : 0), 0);
     const users = [...reader.credentials].map(([login, password]) => ({ login, password: password ?? '' }));
     const { why, steps, settings, obstacle, needs, receipts } = reader;
-    return { name, why, steps, settings, users, obstacle, needs, receipts, owed, length };
+    return { name, why, steps, settings, users, obstacle, needs, receipts, owed, length, queues: countQueues(reader) };
 }
