@@ -181,6 +181,32 @@ describe('queues as they stand at the broker', () => {
         await message(wire, 'mine');
     });
 
+    test('a SEND that shaped its queue is not contradicted by the SUBSCRIBE and the SENDs of its session', async () => {
+        const name = fresh();
+        const wire = await client(gw);
+        await send(wire, `/queue/${name}`, 'one', { 'x-max-length': '5' });
+        await subscribe(wire, `/queue/${name}`);
+        await message(wire, 'one');
+        await unsubscribe(wire);
+        await send(wire, `/queue/${name}`, 'two');
+        assert.equal((await queueInfo(h, name)).arguments['x-max-length'], 5);
+    });
+
+    test('UNSUBSCRIBE and SUBSCRIBE in one write, with the same id: the consumer is the new one', async () => {
+        const names = [fresh(), fresh()];
+        const wire = await client(gw);
+        await subscribe(wire, `/queue/${names[0]}`);
+        for (let i = 1; i <= 50; i++) {
+            wire.send('UNSUBSCRIBE', { id: 's' });
+            wire.send('SUBSCRIBE', { id: 's', destination: `/queue/${names[i % 2]}` });
+        }
+        await send(wire, `/queue/${names[0]}`, 'x');
+        assert.equal((await message(wire)).body, 'x');
+        await waitFor(async () => (await count(h, names[0])).consumers === 1 && (await count(h, names[1])).consumers === 0, {
+            what: 'one consumer in all',
+        });
+    });
+
     test('exclusive: locked for others of the same gateway and of another, deleted when its session leaves', async () => {
         const second = await h.gateway();
         const name = unique('excl');

@@ -172,8 +172,8 @@ static void tag_text(char out[8], unsigned tag)
 static void deliver(struct peer *p, uint16_t channel, const char *consumer, uint64_t tag,
                     bool is_whole)
 {
-    uint8_t header[] = {2, 0, (uint8_t)channel, 0, 0, 0, 14, 0, 60, 0, 0,
-                        0, 0, 0,                0, 0, 0, 0,  5, 0,  0, 0xce};
+    uint8_t header[] = {
+        2, 0, (uint8_t)channel, 0, 0, 0, 14, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0xce};
     uint8_t body[] = {3, 0, (uint8_t)channel, 0, 0, 0, 5, 'h', 'e', 'l', 'l', 'o', 0xce};
     amqp_basic_deliver_t m = {.consumer_tag = text(consumer),
                               .delivery_tag = tag,
@@ -249,9 +249,9 @@ static void say_odd_frame(struct peer *p, uint16_t channel)
 
 static void misbehave(struct world *w, struct peer *p, uint16_t channel)
 {
-    static const amqp_method_number_t blamed[] = {
-        AMQP_QUEUE_DECLARE_METHOD, AMQP_QUEUE_BIND_METHOD, AMQP_BASIC_CONSUME_METHOD,
-        AMQP_BASIC_ACK_METHOD,     AMQP_BASIC_QOS_METHOD,  0};
+    static const amqp_method_number_t blamed[] = {AMQP_QUEUE_DECLARE_METHOD, AMQP_QUEUE_BIND_METHOD,
+                                                  AMQP_BASIC_CONSUME_METHOD, AMQP_BASIC_ACK_METHOD,
+                                                  AMQP_BASIC_QOS_METHOD,     0};
     amqp_method_number_t method = blamed[dice(6)];
     amqp_basic_consume_ok_t consume_ok = {.consumer_tag = text(dice(2) ? "t1" : "nobody")};
     amqp_basic_cancel_ok_t cancel_ok = {.consumer_tag = text(dice(2) ? "t1" : "nobody")};
@@ -578,10 +578,8 @@ static int consume(struct user *u, struct slice queue, uint64_t cookie)
     char tag[8];
     unsigned i = dice(N_TAGS);
     tag_text(tag, i);
-    struct private_consume spec = {.queue = queue,
-                                   .tag = tag,
-                                   .no_ack = dice(3) == 0,
-                                   .prefetch = (uint16_t)dice(3)};
+    struct private_consume spec = {
+        .queue = queue, .tag = tag, .no_ack = dice(3) == 0, .prefetch = (uint16_t)dice(3)};
     int asked = private_consume(u->ch, &spec, cookie);
     u->consumers[i] = asked == 0 ? cookie : u->consumers[i];
     return asked;
