@@ -294,7 +294,8 @@ describe('queues as they stand at the broker', () => {
         const name = fresh();
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, { id: 'my id', 'prefetch-count': '7', ack: 'client' });
-        const info = await waitFor(async () => (await queueInfo(h, name)).consumer_details?.[0], { what: 'the consumer in the API' });
+        const described = async () => (await queueInfo(h, name)).consumer_details?.find((c) => c.channel_details.connection_name);
+        const info = await waitFor(described, { what: 'the consumer in the API' });
         assert.match(info.consumer_tag, new RegExp(`^stompgate ${gw.config.gateway.name}\\.0-[0-9a-f]+ T_my id$`));
         assert.equal(info.prefetch_count, 7);
         assert.equal(info.ack_required, true);
