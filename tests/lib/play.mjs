@@ -150,10 +150,12 @@ class Play {
 
     // ---- steps ----
 
-    // Nothing may come in a wait but what is late from before it. One that something ends began when the two last heard of each other.
+    // Nothing may come in a wait but what is late from before it. One that something ends began when the two last heard of each other;
+    // another one catches up with what the steps before it took.
     async #wait({ ms, isExpected }) {
         const began = Math.max(this.sentAt, this.peer.lastAt);
-        const end = isExpected ? began + ms * HALF - TICKS_MS : Date.now() + Math.max(0, ms * EARLY - 50);
+        this.dueAt = isExpected ? NaN : (this.dueAt || this.peer.lastAt) + ms * EARLY;
+        const end = isExpected ? began + ms * HALF - TICKS_MS : Math.min(this.dueAt, Date.now() + ms * EARLY - 50);
         while (Date.now() < end) {
             if (this.peer.items.length > 0) {
                 const got = await this.#next();
@@ -296,6 +298,7 @@ class Play {
     }
 
     async run() {
+        this.dueAt = Date.now(); // when the next step is; NaN: when what is expected has come
         this.peer = await Peer.open(this.gateway, this.transport);
         try {
             for (const step of this.transcript.steps) {
