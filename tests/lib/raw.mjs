@@ -175,10 +175,9 @@ export function upgradeRequest(path = '/ws', headers = {}) {
 // Two clients in a room of their own, one that speaks all the time and one that hears it. What a suite does to others must not touch
 // them: stop() asserts that every message arrived, once and in order, and that both are still connected.
 export class Canary {
-    static async start(gateway, { every = 20, connect = {} } = {}) {
+    static async start(gateway, { every = 20, connect = {}, destination = `/topic/${unique('canary')}` } = {}) {
         const canary = new Canary();
-        canary.destination = `/topic/${unique('canary')}`;
-        canary.every = every;
+        Object.assign(canary, { destination, every });
         [canary.speaker, canary.hearer] = [await Wire.open(gateway.url), await Wire.open(gateway.url)];
         await Promise.all([canary.speaker.connect(connect), canary.hearer.connect(connect)]);
         canary.hearer.send('SUBSCRIBE', { id: 'canary', destination: canary.destination, receipt: 'ready' });

@@ -28,7 +28,8 @@ const config = {
 
 // ---- what is tested --------------------------------------------------------------------------------------------------
 
-// { ws, tcp, vhost } for the tests; stop() and start() end the second server and start it again on its ports.
+// { ws, tcp, vhost } for the tests; stop() and start() end the second server and start it again on its ports, restartBroker() is
+// for RabbitMQ behind both.
 async function gateways() {
     const h = await harness({ vhost: true, config });
     const first = await h.gateway();
@@ -40,6 +41,7 @@ async function gateways() {
         vhost: h.vhost,
         stop: () => second.stop(),
         start: async () => (second = await h.gateway(ports)),
+        restartBroker: () => h.services('restart-rabbit'),
         close: () => h.close(),
     };
 }
@@ -57,11 +59,12 @@ async function plugin() {
     };
 }
 
-// POST /stop and /start, for tests that take the second server away.
+// POST /stop, /start, /restart-broker: for tests that take something away.
 async function control(servers) {
+    const verbs = { '/stop': servers.stop, '/start': servers.start, '/restart-broker': servers.restartBroker };
     const server = http.createServer(async (request, response) => {
         try {
-            await { '/stop': servers.stop, '/start': servers.start }[request.url]();
+            await verbs[request.url]();
             response.end();
         } catch (error) {
             response.writeHead(500).end(String(error));

@@ -479,14 +479,18 @@ static void test_boolean_and_text_arguments(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "x-queue-mode", "x-queue-leader-locator",    "x-queue-master-locator", "x-overflow",
-        "x-max-age",    "x-dead-letter-routing-key", "x-dead-letter-strategy", "x-queue-type"};
+        "x-queue-mode", "x-queue-leader-locator",    "x-overflow",
+        "x-max-age",    "x-dead-letter-routing-key", "x-dead-letter-strategy",
+        "x-queue-type"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         assert_int_equal(subscribe("/queue/a", HEADERS(texts[i], "17")), 0);
         const struct broker_argument *arg = find(queue.args, queue.n_args, texts[i]);
         assert_int_equal(arg->type, BROKER_TEXT);
         assert_true(slice_is(arg->text, "17"));
     }
+    assert_int_equal(subscribe("/queue/a", HEADERS("x-queue-master-locator", "random")), 0);
+    assert_int_equal(subscribe("/queue/a", HEADERS("x-queue-master-locator", "17")), -1);
+    expect_problem("Invalid header", "x-queue-master-locator");
     static const struct {
         const char *text;
         bool is_ok;

@@ -14,7 +14,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** What browsers run, @stomp/stompjs, in front of the application: browser.mjs has the scenes, this gives it the stage. */
 class BrowserTest {
-    private static final long LIMIT_S = 60;
+    private static final long LIMIT_S = 120;
 
     @BeforeEach
     void bothHaveTheirBroker() {

@@ -354,6 +354,17 @@ abstract class ClientContract {
     }
 
     @Test
+    @OnlyStompgate
+    void errorNamesTheReceiptThatWillNotCome() {
+        StompHeaders headers = Talker.to("/nowhere/at-all");
+        headers.setReceipt("never");
+        try (Talker ann = talker()) {
+            ann.session().send(headers, "hello");
+            assertEquals("never", ann.nextError().headers().getReceiptId());
+        }
+    }
+
+    @Test
     void acknowledgingTheUnknownIsAnError() {
         try (Talker ann = talker()) {
             ann.session().acknowledge("T_0@@session-unknown@@1", true);

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -270,6 +271,16 @@ class RelayTest {
         }
         String queue = destination.substring("/queue/".length());
         Patience.until("the consumer to be gone", () -> Broker.queue(queue).map(q -> q.path("consumers").asInt(-1)).orElse(-1) == 0);
+    }
+
+    // Each is one connection of the relay, all from one address and one account.
+    @Test
+    void hundredBrowsersShareARoom() {
+        List<Talker> browsers = IntStream.range(0, 100).mapToObj(i -> browser()).toList();
+        List<Inbox> inboxes = browsers.stream().map(browser -> browser.subscribe(room)).toList();
+        TEMPLATE.convertAndSend(room, "news");
+        inboxes.forEach(inbox -> assertEquals("news", inbox.next().text()));
+        browsers.forEach(Talker::close);
     }
 
     @Test

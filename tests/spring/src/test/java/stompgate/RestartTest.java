@@ -2,6 +2,7 @@ package stompgate;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import org.junit.jupiter.api.AfterEach;
@@ -12,8 +13,9 @@ import org.springframework.messaging.simp.stomp.ConnectionLostException;
 import org.springframework.messaging.simp.stomp.StompHeaders;
 import stompgate.Talker.Inbox;
 import stompgate.chat.Availability;
+import stompgate.chat.ChatServer;
 
-/** The second application's server is ended and started again under it. */
+/** What the applications stand on is ended and started again under them. */
 class RestartTest {
     private final String user = Patience.unique("user");
     private final String room = "/topic/" + Patience.unique("room.");
@@ -66,11 +68,34 @@ class RestartTest {
 
     // What the applications subscribed for themselves is subscribed again, some time after they are connected.
     private void theInstancesHearOfEachOther(Talker browser) {
-        Inbox inbox = browser.subscribe("/user/queue/news");
-        SimpMessagingTemplate first = Applications.FIRST.bean(SimpMessagingTemplate.class);
-        Patience.until("the other instance's message", () -> {
-            first.convertAndSendToUser(user, "/queue/news", "for the user of the other");
+        hearsInTheEnd(browser.subscribe("/user/queue/news"), Applications.FIRST);
+    }
+
+    private void hearsInTheEnd(Inbox inbox, ChatServer from) {
+        SimpMessagingTemplate template = from.bean(SimpMessagingTemplate.class);
+        Patience.until("a message for the user", () -> {
+            template.convertAndSendToUser(user, "/queue/news", "news");
             return !inbox.frames().isEmpty();
         });
+    }
+
+    @Test
+    @OnlyStompgate
+    void nobodyIsDisconnectedWhenRabbitRestarts() {
+        Availability availability = Applications.SECOND.bean(Availability.class);
+        SimpMessagingTemplate template = Applications.SECOND.bean(SimpMessagingTemplate.class);
+        long losses = availability.losses();
+        try (Talker ann = Applications.browser(Applications.SECOND, user)) {
+            Inbox inbox = ann.subscribe(room);
+            Inbox news = ann.subscribe("/user/queue/news");
+            Target.restartBroker();
+            Patience.until("a message in the room", () -> {
+                template.convertAndSend(room, "back");
+                return !inbox.frames().isEmpty();
+            });
+            hearsInTheEnd(news, Applications.SECOND);
+            assertFalse(ann.lost.isDone());
+        }
+        assertEquals(losses, availability.losses());
     }
 }

@@ -51,13 +51,18 @@ final class Target {
         control("start");
     }
 
+    /** Restarts RabbitMQ behind both servers. */
+    static void restartBroker() {
+        control("restart-broker");
+    }
+
     private static void control(String verb) {
         URI uri = URI.create(env("STOMPGATE_SPRING_CONTROL") + "/" + verb);
         HttpRequest request = HttpRequest.newBuilder(uri).timeout(PATIENCE).POST(HttpRequest.BodyPublishers.noBody()).build();
         try {
             var answer = HTTP.send(request, BodyHandlers.ofString());
             if (answer.statusCode() != 200) {
-                throw new IllegalStateException("could not " + verb + " the second server: " + answer.body());
+                throw new IllegalStateException("could not " + verb + ": " + answer.body());
             }
         } catch (java.io.IOException | InterruptedException error) {
             throw new IllegalStateException(error);
