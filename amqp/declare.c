@@ -8,10 +8,16 @@
 #define WINDOW 64
 #define METHOD_CAP 4096
 
+/* There are arguments over which RabbitMQ does not close the channel but loses it, and the
+ * connection with it, without a word about whose fault it was. What was on its way then is sent
+ * again alone, and not for ever. */
+#define MAX_LOST 3
+
 struct declare {
     struct list node;
     struct request request;
     struct deferred *waiter;
+    int n_lost; /* connections, while the answer was to come */
     struct buf frame;
 };
 
@@ -60,8 +66,14 @@ static void on_answer(struct broker *b, struct request *r, const struct answer *
 void declare_pump(struct broker *b)
 {
     struct channel *ch = &b->channels[CH_SCRATCH];
-    while (!list_is_empty(&b->declare_asks) && ch->n_requests < WINDOW && broker_is_connected(b)) {
+    bool is_alone = false;
+    while (!list_is_empty(&b->declare_asks) && ch->n_requests < WINDOW && broker_is_connected(b) &&
+           !is_alone) {
         struct declare *d = LIST_OWNER(b->declare_asks.next, struct declare, node);
+        is_alone = d->n_lost > 0;
+        if (is_alone && ch->n_requests > 0) {
+            return;
+        }
         if (buf_append(&b->conn.out, buf_data(&d->frame), d->frame.len) < 0) {
             conn_fail(b, "out of memory");
             return;
@@ -76,10 +88,16 @@ void declare_pump(struct broker *b)
 /* The connection is gone: what was sent comes in front of what was not, in the old order. */
 void declare_reset(struct broker *b)
 {
+    static const struct broker_reply refused = {
+        .code = 541, .text = "INTERNAL_ERROR - the broker closed the connection over and over"};
     while (!list_is_empty(&b->declare_sent)) {
-        struct list *last = b->declare_sent.prev;
-        list_remove(last);
-        list_push(b->declare_asks.next, last);
+        struct declare *last = LIST_OWNER(b->declare_sent.prev, struct declare, node);
+        list_remove(&last->node);
+        if (++last->n_lost == MAX_LOST) {
+            finish(b, last, &refused);
+        } else {
+            list_push(b->declare_asks.next, &last->node);
+        }
     }
 }
 

@@ -18,13 +18,17 @@ static struct slice queue_of(const struct destination *d)
 
 bool acl_may_send(const struct destination *d, struct slice user)
 {
+    if (d->kind == DESTINATION_TEMP_QUEUE) {
+        return false;
+    }
     return (d->kind == DESTINATION_REPLY_QUEUE && destination_is_server_named(queue_of(d))) ||
            names(&d->route->send, user);
 }
 
 bool acl_may_subscribe(const struct destination *d, struct slice user)
 {
-    return !slice_starts_with(queue_of(d), SLICE_LITERAL("stomp.gen-")) &&
+    return d->kind != DESTINATION_TEMP_QUEUE &&
+           !slice_starts_with(queue_of(d), SLICE_LITERAL("stomp.gen-")) &&
            names(&d->route->subscribe, user);
 }
 

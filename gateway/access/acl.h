@@ -11,7 +11,8 @@
 #include <stdbool.h>
 
 /* `user` as session_user() has it: "anonymous" when no login was given. Everybody may answer on
- * /reply-queue/ to a queue whose name a server made: who knows the name was asked. */
+ * /reply-queue/ to a queue whose name a server made: who knows the name was asked. A /temp-queue/
+ * is for reply-to, and neither sent nor subscribed to by anybody. */
 bool acl_may_send(const struct destination *d, struct slice user);
 
 /* Also for reading a destination's history. The queue behind somebody's /temp-queue/

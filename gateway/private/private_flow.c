@@ -75,6 +75,11 @@ void private_flow_hold(struct private_subscription *sub, uint64_t tag, size_t by
     }
 }
 
+bool private_flow_holds(const struct private_subscription *sub)
+{
+    return sub->n_held > 0 || (sub->state == PRIVATE_STANDS && sub->flow != PRIVATE_FLOWING);
+}
+
 void private_flow_put_back(struct private_subscription *sub)
 {
     for (size_t i = 0; i < sub->n_held && sub->session->channel; i++) {

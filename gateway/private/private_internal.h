@@ -20,7 +20,7 @@
 
 #define PRIVATE_RETRY_MS 1000
 #define PRIVATE_IDLE_MS 30000
-#define PRIVATE_MAX_TRIES 5 /* of connections or channels that were lost over one subscription */
+#define PRIVATE_MAX_TRIES 3 /* of connections or channels that were lost over one subscription */
 
 struct private_connection;
 struct private_session;
@@ -256,6 +256,9 @@ int private_subscription_consume(struct private_subscription *sub, enum private_
                                  uint16_t prefetch) __attribute__((warn_unused_result));
 
 /* ---- private_flow.c ---- */
+
+/* Something that came before is to be put back: what comes now must not overtake it. */
+bool private_flow_holds(const struct private_subscription *sub);
 
 /* Puts it back, and stops the consumer. */
 void private_flow_hold(struct private_subscription *sub, uint64_t tag, size_t bytes);

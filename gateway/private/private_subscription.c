@@ -393,7 +393,8 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
     }
     bool must_take = private_stream_take(sub, delivery) || sub->is_no_ack;
     bool gap = sub->has_gap;
-    if (sub->state != PRIVATE_ENDING && (!s->is_held || must_take)) {
+    bool is_held = s->is_held || private_flow_holds(sub);
+    if (sub->state != PRIVATE_ENDING && (!is_held || must_take)) {
         if (give(sub, delivery, must_take)) {
             return;
         }
@@ -426,6 +427,17 @@ static void reset(struct private_subscription *sub)
     private_stream_rewind(sub);
 }
 
+/* There are requests over which RabbitMQ loses the whole connection, without a word about whose
+ * fault it was. Those that were on their way are asked again at different times, behind all others:
+ * so the one that does it is alone in the end, and it is not asked for ever. */
+static void suspect(struct private_subscription *sub)
+{
+    const struct private_options *o = &sub->session->side->options;
+    sub->n_tries++;
+    sub->retry_ms = *o->now_ms + PRIVATE_RETRY_MS + sub->id * 2654435761u % PRIVATE_RETRY_MS;
+    wheel_set(o->wheel, &sub->timer, sub->retry_ms);
+}
+
 void private_subscription_lost(struct private_subscription *sub, bool is_connection)
 {
     bool was_asked = sub->state == PRIVATE_ASKED;
@@ -440,10 +452,12 @@ void private_subscription_lost(struct private_subscription *sub, bool is_connect
         return;
     }
     sub->has_gap = sub->has_gap || (was_there && may_have_missed(sub, is_connection));
-    sub->n_tries += was_asked && is_connection;
     sub->state = PRIVATE_WAITING;
     if (sub->has_stood) {
         wheel_cancel(sub->session->side->options.wheel, &sub->timer);
+    }
+    if (was_asked && is_connection) {
+        suspect(sub);
     }
 }
 

@@ -13,7 +13,7 @@
 #define BIND_BOOLEAN "x-bind-boolean-"
 #define OWN_PREFIX "x-stompgate-"
 
-enum kind { INTEGER, BOOLEAN, TEXT, TEXTS, OFFSET, MATCH, BY_LOOK };
+enum kind { INTEGER, BOOLEAN, TEXT, TEXTS, LOCATOR, OFFSET, MATCH, BY_LOOK };
 
 static const struct known {
     const char *name;
@@ -40,7 +40,7 @@ static const struct known {
     {"x-queue-type", QUEUE_OF_QUEUE, TEXT},
     {"x-queue-mode", QUEUE_OF_QUEUE, TEXT},
     {"x-queue-leader-locator", QUEUE_OF_QUEUE, TEXT},
-    {"x-queue-master-locator", QUEUE_OF_QUEUE, TEXT},
+    {"x-queue-master-locator", QUEUE_OF_QUEUE, LOCATOR},
     {"x-overflow", QUEUE_OF_QUEUE, TEXT},
     {"x-max-age", QUEUE_OF_QUEUE, TEXT},
     {"x-dead-letter-exchange", QUEUE_OF_QUEUE, TEXT},
@@ -182,6 +182,12 @@ static size_t count_items(struct slice text)
     return n;
 }
 
+static bool is_locator(struct slice text)
+{
+    return slice_is(text, "client-local") || slice_is(text, "random") ||
+           slice_is(text, "min-masters");
+}
+
 /* Fills type, text and number. -1 with *must when the value is not of that kind. */
 static int read_value(enum kind kind, struct slice text, struct broker_argument *arg,
                       const char **must)
@@ -209,6 +215,11 @@ static int read_value(enum kind kind, struct slice text, struct broker_argument 
         arg->text = text;
         *must = "have at most 64 texts between its commas";
         return count_items(text) <= QUEUE_MAX_ITEMS ? 0 : -1;
+    case LOCATOR: /* over another one RabbitMQ loses the connection */
+        *must = "be client-local, random or min-masters";
+        arg->type = BROKER_TEXT;
+        arg->text = text;
+        return is_locator(text) ? 0 : -1;
     case OFFSET:
         *must = "be first, last, next, offset=N, timestamp=SECONDS or an interval like 7D";
         return read_offset(trim(text), arg);

@@ -186,14 +186,11 @@ static bool check_destination(struct session *s, const struct stomp_frame *frame
         reply_receipt_of(s, frame);
         return false;
     }
+    if (error == DESTINATION_OK) {
+        error = destination_check_subscribe(d);
+    }
     if (error != DESTINATION_OK) {
         refuse_destination(s, frame, error);
-        return false;
-    }
-    if (d->kind == DESTINATION_TEMP_QUEUE) {
-        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid destination",
-                     "'%.*s' is not a valid destination for 'SUBSCRIBE'\n", (int)spelling.len,
-                     spelling.ptr);
         return false;
     }
     if (!acl_may_subscribe(d, slice_of(s->user))) {

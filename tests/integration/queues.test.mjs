@@ -489,6 +489,73 @@ describe('a channel error', () => {
         assert.equal(await gone('broker_connects_total'), 0);
     });
 
+    test('whatever a SUBSCRIBE or SEND asks for: an ERROR or not, but never a closed connection', async () => {
+        const name = fresh('innocent');
+        const innocent = await client(gw);
+        await subscribe(innocent, `/queue/${name}`, { ack: 'client' });
+        const connects = await gw.metric('stompgate_broker_connects_total');
+        const restored = await gw.metric('stompgate_private_restored_total');
+        const odd = [
+            { 'x-queue-type': 'nonsense' },
+            { 'x-queue-type': 'quorum', 'x-max-priority': '5' },
+            { 'x-queue-type': 'quorum', exclusive: 'true', durable: 'false' },
+            { 'x-queue-type': 'quorum', 'x-queue-mode': 'lazy' },
+            { 'x-queue-type': 'stream', 'x-max-age': 'soon' },
+            { 'x-queue-type': 'stream', 'x-max-length': '5' },
+            { 'x-queue-type': 'stream', 'x-stream-offset': 'never' },
+            { 'x-queue-type': 'stream', ack: 'auto' },
+            { 'x-queue-type': 'stream', 'prefetch-count': '0' },
+            { 'x-stream-offset': 'first' },
+            { 'x-stream-offset': 'timestamp=99999999999999' },
+            { 'x-max-priority': '300' },
+            { 'x-max-priority': '-1' },
+            { 'x-message-ttl': '-1' },
+            { 'x-message-ttl': '99999999999999999999' },
+            { 'x-expires': '0' },
+            { 'x-max-length': '-5' },
+            { 'x-overflow': 'spill' },
+            { 'x-queue-mode': 'hasty' },
+            { 'x-queue-master-locator': 'nowhere' },
+            { 'x-queue-master-locator': 'balanced' },
+            { 'x-queue-master-locator': 'min-masters' },
+            { 'x-queue-type': 'quorum', 'x-queue-leader-locator': 'nowhere' },
+            { 'x-queue-type': 'quorum', 'x-queue-leader-locator': 'min-masters' },
+            { 'x-queue-type': 'quorum', 'x-quorum-initial-group-size': '0' },
+            { 'x-queue-type': 'stream', 'x-queue-leader-locator': 'random' },
+            { 'x-queue-type': 'stream', 'x-initial-cluster-size': '-3' },
+            { 'x-queue-type': 'stream', 'x-stream-max-segment-size-bytes': '-1' },
+            { 'x-dead-letter-routing-key': 'alone' },
+            { 'x-dead-letter-exchange': 'x'.repeat(300) },
+            { 'x-single-active-consumer': 'maybe' },
+            { 'x-delivery-limit': '3' },
+            { 'x-priority': '9999999999' },
+            { 'x-cancel-on-ha-failover': 'true' },
+            { 'x-consumer-timeout': 'abc' },
+            { 'x-anything': 'at all', 'x-number': '9223372036854775807', 'x-flag': 'true' },
+            { durable: 'false', exclusive: 'false', 'auto-delete': 'false' },
+            { 'x-queue-name': 'amq.gen-mine' },
+            { 'x-queue-name': 'ü'.repeat(100) },
+            { 'x-match': 'all', 'x-bind-a': 'b' },
+        ];
+        for (const destination of [() => `/queue/${fresh('odd')}`, () => '/topic/odd', () => '/exchange/amq.headers/x']) {
+            for (const headers of odd) {
+                const wire = await client(gw);
+                wire.send('SUBSCRIBE', { id: 's', ack: 'client', receipt: 'r', destination: destination(), ...headers });
+                const first = await wire.next((frame) => frame.command === 'ERROR' || frame.command === 'RECEIPT');
+                assert.doesNotMatch(first.body, /INTERNAL_ERROR/, JSON.stringify(headers));
+                wire.send('SEND', { receipt: 'q', destination: destination(), ...headers }, 'x');
+                await waitFor(() => wire.closed || wire.frames.some((f) => f.headers['receipt-id'] === 'q'), { what: JSON.stringify(headers) });
+                assert.ok(!wire.frames.some((frame) => frame.body.includes('INTERNAL_ERROR')), JSON.stringify(headers));
+                wire.terminate();
+            }
+        }
+        await send(ann, `/queue/${name}`, 'undisturbed');
+        assert.equal((await message(innocent, 'undisturbed')).headers.redelivered, 'false');
+        await waitFor(async () => (await gw.metric('stompgate_private_channels')) >= 1, { what: 'fresh figures' });
+        assert.equal(await gw.metric('stompgate_broker_connects_total'), connects);
+        assert.equal(await gw.metric('stompgate_private_restored_total'), restored);
+    });
+
     test('of a session that is kept (error_close = false) restores its other subscriptions', async () => {
         const patient = await h.gateway({ stomp: { error_close: false } });
         const name = fresh('kept');

@@ -454,6 +454,7 @@ static void test_rights_to_answer(void **state)
         {.prefix = (char *)"/amq/queue/",
          .exchange = (char *)"",
          .type = CONFIG_QUEUE,
+         .send = {all, 1},
          .subscribe = {all, 1}},
     };
     const struct config open = {.routes = doors, .n_routes = 2};
@@ -463,6 +464,9 @@ static void test_rights_to_answer(void **state)
         assert_false(may(acl_may_subscribe, &open, others[i], "ann"));
     }
     assert_true(may(acl_may_subscribe, &open, "/amq/queue/amq.gen-1", "ann"));
+    assert_true(may(acl_may_send, &open, "/amq/queue/a", "ann"));
+    assert_false(may(acl_may_send, &open, "/temp-queue/a", "ann"));
+    assert_false(may(acl_may_subscribe, &open, "/temp-queue/a", "ann"));
 }
 
 int main(void)
