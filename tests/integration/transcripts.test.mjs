@@ -131,7 +131,9 @@ before(async () => {
     h = await harness({ vhost: true });
     const connection = await h.amqp();
     amqp = { connection, confirm: await connection.createConfirmChannel() };
-    await amqp.confirm.assertQueue('work', { durable: true }); // what transcripts of /amq/queue/ find there
+    for (const queue of ['work', 'a']) {
+        await amqp.confirm.assertQueue(queue, { durable: true }); // what transcripts of /amq/queue/ find there
+    }
     await amqp.confirm.assertExchange('x', 'topic'); // and those of /exchange/
 });
 

@@ -45,6 +45,7 @@ function pieces(bytes, random) {
 export class Peer {
     constructor() {
         this.items = [];
+        this.lastAt = Date.now(); // when the last one came
         this.closed = null;
         this.fault = null; // bytes that are no STOMP
     }
@@ -54,6 +55,7 @@ export class Peer {
     }
 
     take(item) {
+        this.lastAt = Date.now();
         try {
             this.items.push(item === '\n' ? BEAT : decodeFrame(item));
         } catch (error) {

@@ -34,6 +34,7 @@ class Play {
     constructor(transcript, gateway, { transport, seed, amqp }) {
         Object.assign(this, { transcript, gateway, transport, amqp });
         this.nSyncs = 0;
+        this.sentAt = 0;
         this.isSynced = true; // nothing was sent since the last answer
         this.random = seed === undefined ? undefined : randomOf(seed);
         this.tag = countsBytes(transcript) ? '' : `Zq${(plays++).toString(36)}Zq`;
@@ -149,9 +150,12 @@ class Play {
 
     // ---- steps ----
 
-    // Nothing may come in a wait but what is late from before it.
+    // Nothing may come in a wait but what is late from before it. One that something ends began when the two last heard of each other;
+    // another one catches up with what the steps before it took.
     async #wait({ ms, isExpected }) {
-        const end = Date.now() + Math.max(0, ms * (isExpected ? HALF : EARLY) - (isExpected ? TICKS_MS : 50));
+        const began = Math.max(this.sentAt, this.peer.lastAt);
+        this.dueAt = isExpected ? NaN : (this.dueAt || this.peer.lastAt) + ms * EARLY;
+        const end = isExpected ? began + ms * HALF - TICKS_MS : Math.min(this.dueAt, Date.now() + ms * EARLY - 50);
         while (Date.now() < end) {
             if (this.peer.items.length > 0) {
                 const got = await this.#next();
@@ -186,7 +190,7 @@ class Play {
 
     // When the answer is there, so is everything that was subscribed before.
     async #sync() {
-        if (this.isSynced || this.hasLeft) {
+        if (this.isSynced) {
             return;
         }
         const id = `sync-${this.nSyncs++}`;
@@ -202,7 +206,11 @@ class Play {
 
     // A message of some AMQP application.
     async #deliver({ exchange, key, body, options }) {
-        await this.#sync();
+        if (!this.hasLeft) {
+            await this.#sync();
+        } else if (exchange === '') {
+            await waitFor(() => this.#countQueue(this.#taggedName(key)), { timeout: DEADLINE_MS, what: `a queue ${key}` });
+        }
         const { confirm } = this.amqp;
         await new Promise((resolve, reject) =>
             confirm.publish(exchange, this.#taggedName(key), Buffer.from(body, 'latin1'), options, (error) => (error ? reject(error) : resolve())),
@@ -211,14 +219,13 @@ class Play {
 
     // Once the session has gone, what it did not acknowledge is there again, and only that.
     async #checkQueue({ name, left }) {
-        const channel = await this.amqp.connection.createChannel();
         const queue = this.#taggedName(name);
         let nRight = 0;
         let seen;
         try {
             await waitFor(
                 async () => {
-                    seen = await channel.checkQueue(queue);
+                    seen = await this.#countQueue(queue);
                     nRight = seen.consumerCount === 0 && seen.messageCount === left ? nRight + 1 : 0;
                     return nRight === 3; // not only for a moment
                 },
@@ -228,8 +235,16 @@ class Play {
             error.message += `: ${JSON.stringify(seen)}`;
             throw error;
         }
-        await channel.deleteQueue(queue);
+        await this.amqp.confirm.deleteQueue(queue);
+    }
+
+    // { messageCount, consumerCount }; an error when there is no such queue, which costs the channel.
+    async #countQueue(queue) {
+        const channel = await this.amqp.connection.createChannel();
+        channel.on('error', () => {});
+        const seen = await channel.checkQueue(queue);
         await channel.close();
+        return seen;
     }
 
     // The session is alive, and has said nothing that it should not have.
@@ -263,6 +278,7 @@ class Play {
                 return this.#deliver(step);
             case 'send':
                 this.isSynced = false;
+                this.sentAt = Date.now();
                 this.hasLeft ||= /(^|\0\n*)DISCONNECT\n/.test(step.bytes);
                 return this.peer.write(this.outgoing(step.bytes), this.random);
             case 'expect':
@@ -282,6 +298,7 @@ class Play {
     }
 
     async run() {
+        this.dueAt = Date.now(); // when the next step is; NaN: when what is expected has come
         this.peer = await Peer.open(this.gateway, this.transport);
         try {
             for (const step of this.transcript.steps) {
