@@ -74,13 +74,18 @@ static void succeed(struct session *s, const struct commit *commit)
     }
 }
 
-/* The messages are the client's again. */
+/* The messages are the client's again, and their ACKs were for nothing. */
 static void give_up(struct session *s, const struct commit *commit)
 {
     struct stomp_frame frame;
     for (const struct parked_frame *parked = commit->acks; parked; parked = parked->next) {
         parked_frame(parked, &frame);
+        struct error_about about = error_about_frame(&frame);
         acks_unclaim(s, &frame);
+        if (about.receipt.ptr && s->state != SESSION_STATE_CLOSED) {
+            error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Bad transaction",
+                         "Not done: a message of the transaction was refused\n");
+        }
     }
 }
 

@@ -153,6 +153,17 @@ static const char *words_of(enum close_reason reason)
     return reason == CLOSE_INTERNAL ? "Internal error" : NULL;
 }
 
+void error_write(struct session_problem *problem, enum close_reason reason, const char *message,
+                 const char *format, ...)
+{
+    va_list args;
+    problem->reason = reason;
+    snprintf(problem->message, sizeof(problem->message), "%s", message);
+    va_start(args, format);
+    vsnprintf(problem->text, sizeof(problem->text), format, args);
+    va_end(args);
+}
+
 void error_complete(struct session_problem *problem, enum close_reason reason, const char *message)
 {
     if (problem->reason != CLOSE_NONE) {

@@ -64,7 +64,7 @@ int parked_push(struct session *s, struct parked_queue *queue, const struct stom
     }
     parked_append(s, queue, parked);
     if (frame->command == STOMP_SEND && stomp_frame_get(frame, "receipt").ptr) {
-        sends_note_receipt(s, arrived_ms);
+        receipts_note(s, arrived_ms);
     }
     return 0;
 }

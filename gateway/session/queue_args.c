@@ -241,7 +241,7 @@ static int read_value(enum kind kind, struct slice text, struct broker_argument 
 /* The kind of a header that is an argument, and its name at the broker. */
 static enum kind kind_of(struct slice header, struct slice *name)
 {
-    static const struct {
+    const struct {
         struct slice prefix;
         enum kind kind;
     } binds[] = {

@@ -178,7 +178,7 @@ static bool has_control(struct slice text)
 static int name_by_client(const struct queue_asked *a, struct slice name,
                           struct session_queue *queue, struct session_problem *problem)
 {
-    static const struct slice header = SLICE_LITERAL("x-queue-name");
+    const struct slice header = SLICE_LITERAL("x-queue-name");
     if (name.len == 0 || name.len > QUEUE_NAME_MAX || has_control(name)) {
         return queue_refuse(problem, header, "have 1 to 255 bytes, and no control characters");
     }

@@ -1,19 +1,8 @@
 #include "amqp/code.h"
-#include "gateway/access/acl.h"
-#include "gateway/session/properties.h"
+#include "gateway/session/outgoing.h"
 #include "gateway/session/session_internal.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-/* A SEND on its way to the host. */
-struct outgoing {
-    struct destination destination;
-    struct properties properties;
-    bool declares; /* `queue` */
-    struct session_queue queue;
-};
 
 /* What a SEND costs while it is unsettled: what the broker connection keeps of it, and its receipt.
  */
@@ -32,116 +21,6 @@ static bool has_room(const struct session *s, size_t bytes)
     size_t max = (size_t)s->settings->config->limits.unconfirmed_bytes;
     bool fits = s->sends_bytes == 0 || (bytes <= max && s->sends_bytes <= max - bytes);
     return !s->has_no_room && fits && s->n_sends < (size_t)s->settings->config->limits.unconfirmed;
-}
-
-static void problem_is(struct session_problem *problem, enum close_reason reason,
-                       const char *message, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void problem_is(struct session_problem *problem, enum close_reason reason,
-                       const char *message, const char *format, ...)
-{
-    va_list args;
-    problem->reason = reason;
-    snprintf(problem->message, sizeof(problem->message), "%s", message);
-    va_start(args, format);
-    vsnprintf(problem->text, sizeof(problem->text), format, args);
-    va_end(args);
-}
-
-/* What a SEND can be before the host is asked. */
-enum readiness { SEND_READY, SEND_IGNORED, SEND_REFUSED };
-
-static enum readiness resolve(const struct session *s, const struct stomp_frame *frame,
-                              struct destination *d, struct session_problem *problem)
-{
-    const struct config *config = s->settings->config;
-    struct slice spelling = stomp_frame_get(frame, "destination");
-    if (!spelling.ptr) {
-        problem_is(problem, CLOSE_REFUSED_FRAME, "Missing destination", "%s",
-                   "\"SEND\" must include a 'destination' header\n");
-        return SEND_REFUSED;
-    }
-    enum destination_error error = destination_resolve(config, spelling, d);
-    if (error == DESTINATION_UNKNOWN &&
-        config->stomp.unknown_destination == CONFIG_UNKNOWN_IGNORE) {
-        return SEND_IGNORED;
-    }
-    if (error == DESTINATION_OK) {
-        error = destination_check_send(d);
-    }
-    if (error != DESTINATION_OK) {
-        problem_is(problem, CLOSE_REFUSED_FRAME, destination_error_message(error), "%s", "");
-        destination_error_body(error, spelling, problem->text, sizeof(problem->text));
-        return SEND_REFUSED;
-    }
-    if (!acl_may_send(d, slice_of(s->user))) {
-        problem_is(problem, CLOSE_REFUSED_FRAME, "access_refused",
-                   "ACCESS_REFUSED - user '%s' may not send to '%.*s'\n", s->user,
-                   (int)spelling.len, spelling.ptr);
-        return SEND_REFUSED;
-    }
-    return SEND_READY;
-}
-
-/* A message that nobody gets is an error where a queue was meant; but Spring's relay sends to
- * queues whether their user is there or not (contracts: spring 3). An answer comes too late when
- * who asked has gone: that is one only for a sender who wants to know. */
-static bool is_mandatory(const struct config *config, const struct stomp_frame *frame,
-                         const struct destination *d)
-{
-    switch (d->kind) {
-    case DESTINATION_EXCHANGE:
-        return d->route->store;
-    case DESTINATION_QUEUE:
-    case DESTINATION_AMQ_QUEUE:
-        return !queue_is_spring_user(config, frame, d);
-    case DESTINATION_REPLY_QUEUE:
-        return stomp_frame_get(frame, "receipt").ptr != NULL;
-    case DESTINATION_TEMP_QUEUE:
-        return false;
-    }
-    return false;
-}
-
-/* Fills *out, or *problem. */
-static enum readiness prepare(const struct session *s, const struct stomp_frame *frame,
-                              struct outgoing *out, struct session_problem *problem)
-{
-    const struct config *config = s->settings->config;
-    const struct destination *d = &out->destination;
-    problem_is(problem, CLOSE_REFUSED_FRAME, "Invalid header", "%s", "");
-    enum readiness readiness = resolve(s, frame, &out->destination, problem);
-    if (readiness != SEND_READY) {
-        return readiness;
-    }
-    if (properties_from_send(config, frame, slice_of(s->user), d->route->store, &out->properties,
-                             problem) != 0) {
-        return SEND_REFUSED;
-    }
-    out->declares = d->kind == DESTINATION_QUEUE;
-    if (out->declares) {
-        bool may_shape = acl_may_shape(d, slice_of(s->user));
-        if (queue_from_send(config, frame, d, may_shape, &out->queue, problem) != 0) {
-            return SEND_REFUSED;
-        }
-        out->declares = !out->queue.must_exist;
-    }
-    return SEND_READY;
-}
-
-bool sends_check(struct session *s, const struct stomp_frame *frame, bool *is_ignored)
-{
-    struct outgoing out;
-    struct session_problem problem = {0};
-    enum readiness readiness = prepare(s, frame, &out, &problem);
-    *is_ignored = readiness == SEND_IGNORED;
-    if (readiness == SEND_REFUSED) {
-        struct error_about about = error_about_frame(frame);
-        error_problem(s, CLOSE_REFUSED_FRAME, &about, "", &problem);
-        return false;
-    }
-    return true;
 }
 
 static char *put_text(char *at, struct slice text)
@@ -192,7 +71,7 @@ static void keep(struct session *s, struct send *send)
     s->n_sends++;
     s->sends_bytes += send->bytes;
     if (send->has_receipt) {
-        sends_note_receipt(s, send->arrived_ms);
+        receipts_note(s, send->arrived_ms);
     }
 }
 
@@ -218,8 +97,8 @@ static bool set_reply_to(const struct session *s, struct outgoing *out,
     }
     struct slice name = temps_name(s, *reply_to);
     if (!name.ptr) {
-        problem_is(problem, CLOSE_BROKER, "Processing error",
-                   "The queue of reply-to '%.*s' is gone\n", (int)reply_to->len, reply_to->ptr);
+        error_write(problem, CLOSE_BROKER, "Processing error",
+                    "The queue of reply-to '%.*s' is gone\n", (int)reply_to->len, reply_to->ptr);
         return false;
     }
     *reply_to = name;
@@ -237,7 +116,7 @@ static enum session_verdict offer(struct session *s, const struct stomp_frame *f
         .body = frame->body,
         .token = send->token,
         .queue = out->declares ? &out->queue : NULL,
-        .is_mandatory = is_mandatory(s->settings->config, frame, &out->destination),
+        .is_mandatory = out->is_mandatory,
     };
     *problem = (struct session_problem){0};
     enum session_verdict verdict = s->host->publish(s->host_data, &offered, problem);
@@ -262,8 +141,8 @@ static void skip_send(struct session *s, const struct stomp_frame *frame,
         commit_done(s, parked->commit);
         return;
     }
-    problem_is(&problem, CLOSE_REFUSED_FRAME, "Bad transaction", "%s",
-               "Not sent: another message of the transaction was refused\n");
+    error_write(&problem, CLOSE_REFUSED_FRAME, "Bad transaction", "%s",
+                "Not sent: another message of the transaction was refused\n");
     refuse(s, frame, parked, &problem);
 }
 
@@ -279,12 +158,12 @@ static bool publish(struct session *s, const struct stomp_frame *frame, uint64_t
         skip_send(s, frame, parked);
         return true;
     }
-    enum readiness readiness = prepare(s, frame, &out, &problem);
-    if (readiness == SEND_IGNORED) {
+    enum outgoing_readiness readiness = outgoing_prepare(s, frame, &out, &problem);
+    if (readiness == OUTGOING_IGNORED) {
         reply_receipt_of(s, frame);
         return true;
     }
-    if (readiness == SEND_READY && set_reply_to(s, &out, &problem)) {
+    if (readiness == OUTGOING_READY && set_reply_to(s, &out, &problem)) {
         struct send *send = new_send(s, frame, parked, arrived_ms);
         if (!send) {
             error_out_of_memory(s);
@@ -368,22 +247,22 @@ static void outcome_is(struct session_problem *problem, enum broker_outcome outc
     case BROKER_CONFIRMED:
         return;
     case BROKER_NACKED: /* basic.nack says no more than that */
-        problem_is(problem, CLOSE_BROKER, "nack", "%s",
-                   "The broker did not take the message (basic.nack): a queue is full or has "
-                   "failed.\n");
+        error_write(problem, CLOSE_BROKER, "nack", "%s",
+                    "The broker did not take the message (basic.nack): a queue is full or has "
+                    "failed.\n");
         return;
     case BROKER_RETURNED:
-        problem_is(problem, CLOSE_BROKER, name ? name : "no_route", "%s\n",
-                   has_text ? text : "The message was returned: there is no queue for it.");
+        error_write(problem, CLOSE_BROKER, name ? name : "no_route", "%s\n",
+                    has_text ? text : "The message was returned: there is no queue for it.");
         return;
     case BROKER_REFUSED:
-        problem_is(problem, CLOSE_BROKER, name ? name : "refused", "%s\n",
-                   has_text ? text : "The broker refused the message.");
+        error_write(problem, CLOSE_BROKER, name ? name : "refused", "%s\n",
+                    has_text ? text : "The broker refused the message.");
         return;
     case BROKER_UNKNOWN:
-        problem_is(problem, CLOSE_BROKER, "Outcome unknown", "%s",
-                   "The broker's answer was not received: the message may have been sent or "
-                   "not.\n");
+        error_write(problem, CLOSE_BROKER, "Outcome unknown", "%s",
+                    "The broker's answer was not received: the message may have been sent or "
+                    "not.\n");
         return;
     }
 }
@@ -412,76 +291,6 @@ void sends_settled(struct session *s, uint64_t token, enum broker_outcome outcom
 bool sends_is_busy(const struct session *s)
 {
     return s->n_sends > 0 || s->parked_sends.head;
-}
-
-void sends_note_receipt(struct session *s, uint64_t arrived_ms)
-{
-    int timeout = s->settings->config->limits.receipt_timeout_ms;
-    uint64_t due = timeout > 0 ? arrived_ms + (uint64_t)timeout : SESSION_NEVER;
-    if (due < s->receipt_due_ms) {
-        s->receipt_due_ms = due;
-    }
-}
-
-/* The oldest receipt of those that wait in a queue, if it is older than *oldest_ms. */
-static void oldest_parked(const struct parked_queue *queue, uint64_t *oldest_ms,
-                          struct slice *receipt)
-{
-    for (const struct parked_frame *parked = queue->head; parked; parked = parked->next) {
-        struct stomp_frame frame;
-        if (parked->command != STOMP_SEND || parked->arrived_ms >= *oldest_ms) {
-            continue;
-        }
-        parked_frame(parked, &frame);
-        struct slice found = stomp_frame_get(&frame, "receipt");
-        if (!found.ptr && parked->commit) {
-            found = parked->commit->receipt;
-        }
-        if (found.ptr) {
-            *oldest_ms = parked->arrived_ms;
-            *receipt = found;
-            return;
-        }
-    }
-}
-
-static void oldest_send(const struct session *s, uint64_t *oldest_ms, struct slice *receipt)
-{
-    for (const struct send *send = s->sends; send; send = send->next) {
-        bool is_commit = !send->has_receipt && send->commit && send->commit->receipt.ptr;
-        if (send->has_receipt || is_commit) {
-            *oldest_ms = send->arrived_ms;
-            *receipt =
-                is_commit ? send->commit->receipt : (struct slice){send->texts, send->receipt_len};
-            return;
-        }
-    }
-}
-
-/* receipt_due_ms is only a lower bound: here it becomes exact again. */
-void sends_tick(struct session *s)
-{
-    if (s->now_ms < s->receipt_due_ms) {
-        return;
-    }
-    uint64_t oldest_ms = SESSION_NEVER;
-    struct slice receipt = {NULL, 0};
-    oldest_send(s, &oldest_ms, &receipt);
-    oldest_parked(&s->parked_sends, &oldest_ms, &receipt);
-    oldest_parked(&s->waiting, &oldest_ms, &receipt);
-    bool is_sync = syncs_oldest(s, &oldest_ms, &receipt);
-    s->receipt_due_ms = SESSION_NEVER;
-    if (!receipt.ptr) {
-        return;
-    }
-    sends_note_receipt(s, oldest_ms);
-    if (s->now_ms >= s->receipt_due_ms) {
-        const struct error_about about = {.receipt = receipt};
-        error_end(s, CLOSE_RECEIPT_TIMEOUT, &about, "Receipt timeout",
-                  "The broker did not %s within %d ms: it may have been %s or not.\n",
-                  is_sync ? "answer the frame" : "confirm the message",
-                  s->settings->config->limits.receipt_timeout_ms, is_sync ? "executed" : "sent");
-    }
 }
 
 void sends_clear(struct session *s)

@@ -219,6 +219,10 @@ void error_refuse(struct session *s, enum close_reason reason, const struct erro
 /* What an ERROR about this frame is about. */
 struct error_about error_about_frame(const struct stomp_frame *frame);
 
+/* Says why something was refused. */
+void error_write(struct session_problem *problem, enum close_reason reason, const char *message,
+                 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* Fills in what the host left open. */
 void error_complete(struct session_problem *problem, enum close_reason reason, const char *message);
 
@@ -252,9 +256,12 @@ void beats_alive(struct session *s);
 void beats_tick(struct session *s);
 uint64_t beats_deadline(const struct session *s);
 
-/* ---- subs.c: SUBSCRIBE, UNSUBSCRIBE ---- */
+/* ---- subscribe.c: SUBSCRIBE ---- */
 
-void subs_subscribe(struct session *s, const struct stomp_frame *frame);
+void subscribe_take(struct session *s, const struct stomp_frame *frame);
+
+/* ---- subs.c: subscriptions and their end ---- */
+
 void subs_unsubscribe(struct session *s, const struct stomp_frame *frame);
 void subs_answer(struct session *s, uint32_t handle, bool is_ok,
                  const struct session_problem *problem);
@@ -264,9 +271,13 @@ void subs_drop_all(struct session *s);
 /* Those with a queue of their own that the client asked for: it wants nothing more from them. */
 void subs_drop_private(struct session *s);
 
-/* NULL when there is none. */
-struct session_subscription *subs_find(const struct session *s, struct slice id);
+/* By its id; in 1.0 a subscription without one goes by its destination. NULL when there is none. */
+struct session_subscription *subs_find(const struct session *s, struct slice id,
+                                       struct slice spelling);
 struct session_subscription *subs_find_handle(const struct session *s, uint32_t handle);
+
+/* The id is of a reply-to's queue: not for the client to use. */
+bool subs_is_reply_id(struct slice id);
 
 /* True while one more is allowed. */
 bool subs_has_room(const struct session *s);
@@ -313,22 +324,20 @@ void parked_check_reading(struct session *s);
 /* Publishes the SEND or parks it. */
 void sends_take(struct session *s, const struct stomp_frame *frame, uint64_t arrived_ms);
 
-/* Whether the SEND could ever be published; else ERROR, and false. *is_ignored: its destination is
- * one that nobody knows, and such are to be ignored. */
-bool sends_check(struct session *s, const struct stomp_frame *frame, bool *is_ignored);
-
 /* Publishes what is parked, as far as there is room. */
 void sends_retry(struct session *s);
 void sends_settled(struct session *s, uint64_t token, enum broker_outcome outcome, uint16_t code,
                    const char *text);
-void sends_tick(struct session *s);
 void sends_clear(struct session *s);
-
-/* Says that a receipt asked for at `arrived_ms` is outstanding. */
-void sends_note_receipt(struct session *s, uint64_t arrived_ms);
 
 /* True while a SEND is parked or not settled. */
 bool sends_is_busy(const struct session *s);
+
+/* ---- receipts.c: receipts that are overdue ---- */
+
+/* Says that a receipt asked for at `arrived_ms` is outstanding. */
+void receipts_note(struct session *s, uint64_t arrived_ms);
+void receipts_tick(struct session *s);
 
 /* ---- commit.c: a COMMIT until it is answered ---- */
 

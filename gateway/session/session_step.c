@@ -78,7 +78,7 @@ static void handle(struct session *s, const struct stomp_frame *frame, uint64_t 
         sends_take(s, frame, arrived_ms);
         return;
     case STOMP_SUBSCRIBE:
-        subs_subscribe(s, frame);
+        subscribe_take(s, frame);
         return;
     case STOMP_UNSUBSCRIBE:
         subs_unsubscribe(s, frame);
@@ -261,7 +261,7 @@ static void tick(struct session *s)
                   s->settings->config->limits.half_frame_ms);
     }
     if (s->state != SESSION_STATE_CLOSED) {
-        sends_tick(s);
+        receipts_tick(s);
     }
     if (s->state != SESSION_STATE_CLOSED) {
         beats_tick(s);

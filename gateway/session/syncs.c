@@ -77,7 +77,7 @@ void syncs_add(struct session *s, struct slice receipt, bool is_unsubscribe)
         sync->has_receipt = true;
         sync->receipt_len = (uint16_t)receipt.len;
         memcpy(sync->receipt, receipt.ptr, receipt.len);
-        sends_note_receipt(s, s->now_ms);
+        receipts_note(s, s->now_ms);
     }
     if (s->last_sync) {
         s->last_sync->next = sync;

@@ -1,6 +1,7 @@
 /* Request and reply (contracts: rabbitmq-stomp 1.5): a SEND with reply-to:/temp-queue/x makes, once
  * in a session and for each x, a queue with a name that nobody can guess, and hears what comes
  * there. The queue's name goes along as the AMQP reply_to. */
+#include "gateway/session/outgoing.h"
 #include "gateway/session/session_internal.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ static bool is_temp(struct slice reply_to)
 
 static struct session_subscription *find(const struct session *s, struct slice reply_to)
 {
-    struct session_subscription *sub = subs_find(s, reply_to);
+    struct session_subscription *sub = subs_find(s, reply_to, reply_to);
     return sub && sub->is_reply ? sub : NULL;
 }
 
@@ -81,7 +82,7 @@ enum temps_verdict temps_prepare(struct session *s, const struct stomp_frame *fr
     if (find(s, reply_to)) {
         return TEMPS_STANDS;
     }
-    if (!sends_check(s, frame, &is_ignored)) {
+    if (!outgoing_check(s, frame, &is_ignored)) {
         return TEMPS_REFUSED;
     }
     if (is_ignored) {

@@ -2,6 +2,7 @@
  * they come and kept until COMMIT. It publishes the SENDs in order, and when all are confirmed its
  * acks go to the broker; only then comes its RECEIPT. AMQP has nothing that would make them one:
  * when the broker refuses one, the ERROR says which, and those before it were sent. */
+#include "gateway/session/outgoing.h"
 #include "gateway/session/session_internal.h"
 
 #include <stdlib.h>
@@ -119,7 +120,7 @@ static bool check(struct session *s, const struct stomp_frame *frame, struct tx 
     bool is_send = frame->command == STOMP_SEND;
     bool is_ignored = false;
     bool is_right =
-        is_send ? sends_check(s, frame, &is_ignored) : acks_claim(s, frame, &is_ignored);
+        is_send ? outgoing_check(s, frame, &is_ignored) : acks_claim(s, frame, &is_ignored);
     if (!is_right) {
         tx->is_broken = true;
     } else if (is_ignored) {
@@ -187,7 +188,7 @@ static void release(struct session *s, struct tx *tx, struct commit *commit)
     if (tx->n_sends == 0) {
         commit_done(s, commit);
     } else {
-        sends_note_receipt(s, s->now_ms);
+        receipts_note(s, s->now_ms);
     }
     free_tx(s, tx);
 }

@@ -1,6 +1,6 @@
-/* What a session costs, and what it does when memory runs out. The session's files are compiled
- * into this program, with an allocator that counts and fails on request; their static names that
- * clash are renamed. */
+/* What a session costs, and what it does when memory runs out. The session's files, and those of
+ * others that allocate for it, are compiled into this program, with an allocator that counts and
+ * fails on request; their static names that clash are renamed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,7 +65,12 @@ static void *counted_realloc(void *old, size_t size)
 #define realloc counted_realloc
 #define free counted_free
 
-#define answer syncs_answer_one
+#include "common/map.c"
+#include "gateway/fanout/encode.c"
+#include "gateway/fanout/message.c"
+#define is_declared queue_is_declared
+#include "gateway/session/queue.c"
+#undef is_declared
 #define find acks_find
 #define refuse acks_refuse
 #define resolve acks_resolve
@@ -73,7 +78,6 @@ static void *counted_realloc(void *old, size_t size)
 #undef resolve
 #undef refuse
 #undef find
-#undef answer
 #include "gateway/session/beats.c"
 #define give_up commit_give_up
 #include "gateway/session/commit.c"
@@ -83,24 +87,27 @@ static void *counted_realloc(void *old, size_t size)
 #undef refused
 #include "gateway/session/deliveries.c"
 #include "gateway/session/error.c"
+#define resolve outgoing_resolve
+#include "gateway/session/outgoing.c"
+#undef resolve
 #include "gateway/session/parked.c"
+#include "gateway/session/receipts.c"
 #include "gateway/session/reply.c"
 #define keep sends_keep
 #define refuse sends_refuse
-#define resolve sends_resolve
 #include "gateway/session/sends.c"
-#undef resolve
 #undef refuse
 #undef keep
 #include "gateway/session/session.c"
 #include "gateway/session/session_step.c"
-#define find subs_find_either
 #define keep subs_keep
 #define refused subs_refused
+#define give_up subs_give_up
 #include "gateway/session/subs.c"
+#undef give_up
 #undef refused
 #undef keep
-#undef find
+#include "gateway/session/subscribe.c"
 #define answer syncs_answer_one
 #define pop syncs_pop
 #define unknown syncs_unknown
@@ -135,6 +142,9 @@ static void *counted_realloc(void *old, size_t size)
 
 struct test_host {
     enum session_verdict verdict;
+    uint64_t sync; /* on its way */
+    int n_settled;
+    int n_delivered;
     int n_subscribed;
     int n_published;
     int n_closed;
@@ -187,6 +197,33 @@ static void host_unsubscribe(void *host, struct session_subscription *sub, bool 
     h->n_subscribed--;
 }
 
+static void host_deliver(void *host, struct message *message, uint64_t number)
+{
+    struct test_host *h = host;
+    (void)number;
+    h->n_delivered++;
+    message_unref(message);
+}
+
+static void host_settle(void *host, const struct session_settle *settle)
+{
+    (void)settle;
+    ((struct test_host *)host)->n_settled++;
+}
+
+static bool host_sync(void *host, uint64_t token)
+{
+    ((struct test_host *)host)->sync = token;
+    return true;
+}
+
+static void host_random(void *host, char *text)
+{
+    (void)host;
+    memset(text, 'r', QUEUE_RANDOM_LEN);
+    text[QUEUE_RANDOM_LEN] = '\0';
+}
+
 static void host_read(void *host, bool wanted)
 {
     (void)host;
@@ -207,17 +244,21 @@ static const struct session_host host_functions = {
     .publish = host_publish,
     .subscribe = host_subscribe,
     .unsubscribe = host_unsubscribe,
+    .deliver = host_deliver,
+    .settle = host_settle,
+    .sync = host_sync,
+    .random = host_random,
     .read = host_read,
     .close = host_close,
 };
 
 static char *everybody[] = {(char *)"*"};
-static struct config_route route = {
-    .prefix = (char *)"/topic/",
-    .exchange = (char *)"amq.topic",
-    .type = CONFIG_TOPIC,
-    .send = {everybody, 1},
-    .subscribe = {everybody, 1},
+#define ROUTE(p, e, t)                                                                             \
+    .prefix = (char *)p, .exchange = (char *)e, .type = t, .send = {everybody, 1},                 \
+    .subscribe = {everybody, 1}
+static struct config_route routes[] = {
+    {ROUTE("/topic/", "amq.topic", CONFIG_TOPIC)},
+    {ROUTE("/queue/", "", CONFIG_QUEUE), .declare = true, .durable = true},
 };
 static struct config config;
 static struct session_settings settings;
@@ -252,11 +293,33 @@ static void answer(struct session *s, enum session_event_type type, uint32_t han
     session_step(s, &event);
 }
 
+static void give(struct session *s, uint32_t handle, uint64_t tag)
+{
+    const struct broker_delivery delivery = {
+        .tag = tag, .epoch = 1, .exchange = {"", 0}, .routing_key = {"a", 1}, .body = {"hello", 5}};
+    struct session_event event = {.type = SESSION_DELIVERY};
+    event.delivery.handle = handle;
+    event.delivery.delivery = &delivery;
+    session_step(s, &event);
+}
+
+static void written(struct session *s, uint64_t number)
+{
+    struct session_event event = {.type = SESSION_WRITTEN, .written = number};
+    session_step(s, &event);
+}
+
+static void synced(struct session *s, struct test_host *h)
+{
+    struct session_event event = {.type = SESSION_SYNCED, .synced = {h->sync, true}};
+    session_step(s, &event);
+}
+
 static int set_up(void **state)
 {
     (void)state;
-    config.routes = &route;
-    config.n_routes = 1;
+    config.routes = routes;
+    config.n_routes = 2;
     config.limits.headers = 64;
     config.limits.header_name_bytes = 128;
     config.limits.header_value_bytes = 8192;
@@ -269,7 +332,7 @@ static int set_up(void **state)
     config.limits.parked_bytes = 1048576;
     config.limits.receipt_timeout_ms = 30000;
     config.limits.prefetch = 1000;
-    config.limits.unacked = 10000;
+    config.limits.unacked = 262144;
     config.stomp.error_close = true;
     config.stomp.nack_requeue = true;
     session_settings_init(&settings, &config, false);
@@ -336,6 +399,75 @@ static void test_memory_of_subscribing_again_and_again(void **state)
     assert_int_equal(live_bytes, 0);
 }
 
+#define MANY 100000
+
+static void ack(struct session *s, const char *subscription, int number)
+{
+    char text[100];
+    int len = snprintf(text, sizeof(text), "ACK\nid:T_%s@@" NAME "@@%d\n\n", subscription, number);
+    bytes(s, text, (size_t)len + 1);
+}
+
+/* Bad input: 10^5 unacknowledged messages. Each costs little, and no ack looks at those of others:
+ * were one linear, this would take hours. */
+static void test_memory_of_many_unacked(void **state)
+{
+    (void)state;
+    struct test_host h = {.verdict = SESSION_DONE};
+    live_bytes = 0;
+    fail_at = 0;
+    struct session *s = session_new(&settings, &host_functions, &h, NAME, 0);
+    FRAME(s, "CONNECT\naccept-version:1.2\n\n");
+    FRAME(s, "SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\nprefetch-count:50000\n\n");
+    FRAME(s, "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\n\n");
+    size_t before = live_bytes;
+    for (int i = 1; i <= MANY; i++) {
+        give(s, 1 + (uint32_t)(i & 1), (uint64_t)i);
+    }
+    size_t each = (live_bytes - before) / MANY;
+    print_message("an unacknowledged message: %zu bytes\n", each);
+    assert_true(each <= 200);
+    for (int i = 2; i <= MANY; i += 2) {
+        ack(s, "0", i);
+    }
+    assert_int_equal(h.n_settled, MANY / 2);
+    FRAME(s, "UNSUBSCRIBE\nid:1\n\n");
+    for (int i = MANY - 1; i > 0; i -= 2) {
+        ack(s, "1", i);
+    }
+    assert_int_equal(h.n_settled, MANY);
+    assert_int_equal(h.n_closed, 0);
+    FRAME(s, "UNSUBSCRIBE\nid:0\n\n");
+    assert_true(live_bytes <= before);
+    session_free(s);
+    assert_int_equal(live_bytes, 0);
+}
+
+static void private_conversation(struct session *s, struct test_host *h)
+{
+    FRAME(s, "SUBSCRIBE\nid:q\ndestination:/queue/a\nack:client-individual\n\n");
+    FRAME(s, "SUBSCRIBE\nid:auto\ndestination:/queue/a\n\n");
+    give(s, 4, 1);
+    give(s, 5, 2);
+    give(s, 4, 3);
+    written(s, 3);
+    FRAME(s, "ACK\nid:T_q@@" NAME "@@1\nreceipt:r4\n\n");
+    synced(s, h);
+    FRAME(s, "BEGIN\ntransaction:a\n\n");
+    FRAME(s, "ACK\nid:T_q@@" NAME "@@3\ntransaction:a\nreceipt:r5\n\n");
+    FRAME(s, "COMMIT\ntransaction:a\nreceipt:r6\n\n");
+    synced(s, h);
+    synced(s, h);
+    h->verdict = SESSION_WAIT;
+    FRAME(s, "SEND\ndestination:/queue/a\nreply-to:/temp-queue/x\n\nquestion");
+    h->verdict = SESSION_DONE;
+    answer(s, SESSION_SUBSCRIBED, 6);
+    give(s, 6, 4);
+    FRAME(s, "UNSUBSCRIBE\nid:q\nreceipt:r7\n\n");
+    synced(s, h);
+    give(s, 5, 5);
+}
+
 /* One of everything that allocates. False when the session could not even begin. */
 static bool conversation(struct test_host *h)
 {
@@ -360,6 +492,7 @@ static bool conversation(struct test_host *h)
     FRAME(s, "BEGIN\ntransaction:open\n\n");
     FRAME(s, "SEND\ndestination:/topic/a\ntransaction:open\n\n1");
     FRAME(s, "SEND\ndestination:/topic/a\n\nunsettled");
+    private_conversation(s, h);
     FRAME(s, "DISCONNECT\nreceipt:r3\n\n");
     for (uint64_t token = 1; token < 10; token++) {
         confirm(s, token);
@@ -378,9 +511,11 @@ static void test_memory_runs_out_anywhere(void **state)
     n_calls = 0;
     assert_true(conversation(&h));
     assert_int_equal(h.n_closed, 0);
-    assert_int_equal(h.n_published, 4);
+    assert_int_equal(h.n_published, 5);
+    assert_int_equal(h.n_delivered, 5);
+    assert_int_equal(h.n_settled, 3);
     long n = n_calls;
-    assert_true(n > 15);
+    assert_true(n > 50);
     log_set_level((enum log_level) - 1);
     for (long i = 1; i <= n; i++) {
         n_calls = 0;
@@ -429,6 +564,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_of_an_idle_session),
         cmocka_unit_test(test_memory_of_subscribing_again_and_again),
+        cmocka_unit_test(test_memory_of_many_unacked),
         cmocka_unit_test(test_memory_runs_out_anywhere),
         cmocka_unit_test(test_memory_runs_out_in_error),
     };
