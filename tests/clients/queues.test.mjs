@@ -304,3 +304,11 @@ for (const [what, end] of [
         await second.stop();
     });
 }
+
+test('when all have left, the gateway has neither a channel nor a consumer for them', { skip: isPlugin }, async () => {
+    endAll();
+    for (const name of ['channels', 'consumers']) {
+        await waitFor(async () => (await gw.metric(`stompgate_private_${name}`)) === 0, { what: `no ${name}` });
+    }
+    assert.ok((await gw.metric('stompgate_private_acks_total')) > 0);
+});

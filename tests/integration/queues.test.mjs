@@ -181,6 +181,32 @@ describe('queues as they stand at the broker', () => {
         await message(wire, 'mine');
     });
 
+    test('a SEND that shaped its queue is not contradicted by the SUBSCRIBE and the SENDs of its session', async () => {
+        const name = fresh();
+        const wire = await client(gw);
+        await send(wire, `/queue/${name}`, 'one', { 'x-max-length': '5' });
+        await subscribe(wire, `/queue/${name}`);
+        await message(wire, 'one');
+        await unsubscribe(wire);
+        await send(wire, `/queue/${name}`, 'two');
+        assert.equal((await queueInfo(h, name)).arguments['x-max-length'], 5);
+    });
+
+    test('UNSUBSCRIBE and SUBSCRIBE in one write, with the same id: the consumer is the new one', async () => {
+        const names = [fresh(), fresh()];
+        const wire = await client(gw);
+        await subscribe(wire, `/queue/${names[0]}`);
+        for (let i = 1; i <= 50; i++) {
+            wire.send('UNSUBSCRIBE', { id: 's' });
+            wire.send('SUBSCRIBE', { id: 's', destination: `/queue/${names[i % 2]}` });
+        }
+        await send(wire, `/queue/${names[0]}`, 'x');
+        assert.equal((await message(wire)).body, 'x');
+        await waitFor(async () => (await count(h, names[0])).consumers === 1 && (await count(h, names[1])).consumers === 0, {
+            what: 'one consumer in all',
+        });
+    });
+
     test('exclusive: locked for others of the same gateway and of another, deleted when its session leaves', async () => {
         const second = await h.gateway();
         const name = unique('excl');
@@ -268,7 +294,8 @@ describe('queues as they stand at the broker', () => {
         const name = fresh();
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, { id: 'my id', 'prefetch-count': '7', ack: 'client' });
-        const info = await waitFor(async () => (await queueInfo(h, name)).consumer_details?.[0], { what: 'the consumer in the API' });
+        const described = async () => (await queueInfo(h, name)).consumer_details?.find((c) => c.channel_details.connection_name);
+        const info = await waitFor(described, { what: 'the consumer in the API' });
         assert.match(info.consumer_tag, new RegExp(`^stompgate ${gw.config.gateway.name}\\.0-[0-9a-f]+ T_my id$`));
         assert.equal(info.prefetch_count, 7);
         assert.equal(info.ack_required, true);

@@ -59,6 +59,7 @@ struct world {
     unsigned n_asked;
     unsigned n_done;
     unsigned n_delivered;
+    unsigned n_missing_queues;
     uint8_t done[N_TOKENS];
     struct peer *last;
 };
@@ -258,6 +259,25 @@ static void acknowledge(struct peer *p, uint16_t channel)
     p->n_acked[channel] = p->n_published[channel];
 }
 
+/* The names of a basic.publish are behind the ticket: no exchange, and the queue "gone". */
+static bool names_gone_queue(const struct codec_frame *f)
+{
+    return f->len > 11 && memcmp(f->payload + 6, "\0\4gone", 6) == 0;
+}
+
+static void give_back(struct peer *p, uint16_t channel)
+{
+    uint8_t header[] = {
+        2,   0,   (uint8_t)channel, 0, 0, 0, 16, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128, 1,
+        'm', 0xce};
+    amqp_basic_return_t back = {.reply_code = 312,
+                                .reply_text = text("NO_ROUTE"),
+                                .exchange = text(""),
+                                .routing_key = text("gone")};
+    say(p, channel, AMQP_BASIC_RETURN_METHOD, &back);
+    assert_int_equal(buf_append(&p->out, header, sizeof(header)), 0);
+}
+
 static void answer_connection(struct peer *p, amqp_method_number_t id)
 {
     amqp_connection_tune_t tune = {
@@ -316,6 +336,9 @@ static void answer(struct peer *p, uint16_t channel, amqp_method_number_t id,
         break;
     case AMQP_BASIC_PUBLISH_METHOD:
         p->n_published[channel]++;
+        if (names_gone_queue(f) && dice(3)) {
+            give_back(p, channel);
+        }
         acknowledge(p, channel);
         break;
     default:
@@ -467,6 +490,15 @@ static bool on_missing(void *owner, struct slice exchange)
            broker_keep_exchange(w->b, &spec, NULL, 0) == 0;
 }
 
+static bool on_missing_queue(void *owner, struct slice queue)
+{
+    struct world *w = owner;
+    struct broker_declare spec = {.name = queue, .is_durable = true};
+    w->n_missing_queues++;
+    assert_true(slice_is(queue, "gone"));
+    return dice(3) && broker_declare_queue(w->b, &spec, NULL, 0) == 0;
+}
+
 static const struct broker_events events = {on_state, on_room, on_settled, on_gap, on_restored};
 
 static void publish_some(struct world *w)
@@ -483,6 +515,11 @@ static void publish_some(struct world *w)
             .body = {body, dice(3) ? dice(20) : dice(sizeof(body))},
             .token = w->next_token,
         };
+        if (dice(4) == 0) {
+            p.exchange = SLICE_LITERAL("");
+            p.routing_key = SLICE_LITERAL("gone");
+            p.is_mandatory = true;
+        }
         w->was_accepted[w->next_token] = 1;
         if (broker_publish(w->b, &p) == BROKER_ACCEPTED) {
             w->n_accepted++;
@@ -506,11 +543,15 @@ static void ask_something(struct world *w)
     struct broker_consume c = {
         .queue = "live", .tag = "c", .prefetch = 10, .delivery = on_delivery, .owner = w};
     snprintf(key, sizeof(key), "k%u", dice(60));
+    struct broker_declare d = {.name = SLICE_LITERAL("q"), .is_passive = dice(2)};
     int asked = -1;
     if (cookie + 1 >= N_TOKENS) {
         return;
     }
-    switch (dice(12)) {
+    switch (dice(13)) {
+    case 12:
+        asked = broker_declare_queue(w->b, &d, on_done, cookie);
+        break;
     case 0:
         asked = broker_keep_exchange(w->b, &x, on_done, cookie);
         break;
@@ -607,6 +648,7 @@ static void play(unsigned first_seed, unsigned chaos, struct world *w)
                                      .sweep_ms = 50};
     w->b = broker_new(&w->loop, &options, &events, w);
     broker_on_missing_exchange(w->b, on_missing);
+    broker_on_missing_queue(w->b, on_missing_queue);
     broker_start(w->b);
     uv_timer_init(&w->loop, &w->driver);
     w->driver.data = w;
@@ -635,6 +677,7 @@ static void test_well_behaved_broker_confirms_all(void **state)
     assert_int_equal(world.n_up, 1);
     assert_true(world.n_accepted > 100);
     assert_true(world.n_asked > 100);
+    assert_true(world.n_missing_queues > 5);
 }
 
 static void test_hostile_broker_neither_crashes_nor_confuses(void **state)

@@ -31,6 +31,7 @@ class ChatConfiguration implements WebSocketMessageBrokerConfigurer {
     @Override
     public void configureMessageBroker(MessageBrokerRegistry registry) {
         registry.setApplicationDestinationPrefixes("/app");
+        registry.setPreservePublishOrder(true);
         registry.enableStompBrokerRelay("/topic", "/queue")
                 .setRelayHost(relay.host())
                 .setRelayPort(relay.port())
@@ -44,8 +45,10 @@ class ChatConfiguration implements WebSocketMessageBrokerConfigurer {
                 .setUserRegistryBroadcast("/topic/chat.users");
     }
 
+    // Without the order the application's threads may overtake each other with SEND and COMMIT, or SUBSCRIBE and SEND.
     @Override
     public void registerStompEndpoints(StompEndpointRegistry registry) {
+        registry.setPreserveReceiveOrder(true);
         registry.addEndpoint("/chat").setHandshakeHandler(new UserFromQuery());
     }
 
