@@ -235,8 +235,9 @@ static void on_event(uv_poll_t *handle, int status, int events)
 {
     struct plain *c = handle->data;
     if (status < 0) {
-        /* A reset. What came before it is executed. libuv looks no more at this socket. */
-        while (c->is_wanted && read_some(c)) {
+        /* A reset. What came before it is executed; behind his FIN nothing did. libuv looks no more
+         * at this socket. */
+        while (c->is_wanted && !c->has_left && read_some(c)) {
         }
         end(c);
         return;
