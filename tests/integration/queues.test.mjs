@@ -1,5 +1,5 @@
-// Private subscriptions against the real broker: every kind of destination, what stands in the management API, ack modes, redelivery,
-// prefetch, durable subscriptions, request and reply, and what a refusal costs.
+// Private subscriptions against the real broker: every kind of destination, what stands in the management API, durable subscriptions,
+// request and reply. acks.test.mjs has what is done with the messages.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
@@ -293,160 +293,17 @@ describe('queues as they stand at the broker', () => {
     test('consumers explain themselves: connection, tag, prefetch', async () => {
         const name = fresh();
         const wire = await client(gw);
-        await subscribe(wire, `/queue/${name}`, { id: 'my id', 'prefetch-count': '7', ack: 'client' });
+        await subscribe(wire, `/queue/${name}`, { id: 'my id', 'prefetch-count': '7', 'x-priority': '-3', ack: 'client' });
         const described = async () => (await queueInfo(h, name)).consumer_details?.find((c) => c.channel_details.connection_name);
         const info = await waitFor(described, { what: 'the consumer in the API' });
         assert.match(info.consumer_tag, new RegExp(`^stompgate ${gw.config.gateway.name}\\.0-[0-9a-f]+ T_my id$`));
         assert.equal(info.prefetch_count, 7);
         assert.equal(info.ack_required, true);
+        assert.deepEqual(info.arguments, { 'x-priority': -3 });
         const where = info.channel_details.connection_name;
         const find = async () => (await h.management.get('/connections')).find((c) => c.name === where && c.client_properties);
         const connection = await waitFor(find, { what: 'the connection in the API' });
         assert.equal(connection.client_properties.connection_name, `stompgate ${gw.config.gateway.name}.0 private 0`);
-    });
-});
-
-describe('acks', () => {
-    // Ten messages, and the wire that got them.
-    async function ten(headers) {
-        const name = fresh('ack');
-        const wire = await client(gw);
-        await subscribe(wire, `/queue/${name}`, headers);
-        for (let i = 0; i < 10; i++) {
-            wire.send('SEND', { destination: `/queue/${name}` }, `${i}`);
-        }
-        return { name, wire, got: await messages(wire, 10) };
-    }
-
-    // What another subscriber finds in the queue, in order.
-    async function left(name, n) {
-        const wire = await client(gw);
-        await subscribe(wire, `/queue/${name}`, { ack: 'client' });
-        const found = await messages(wire, n);
-        await send(wire, `/queue/${name}`, 'end');
-        assert.equal((await message(wire)).body, 'end', 'no more than these');
-        return found;
-    }
-
-    test('auto: acknowledged when written; nothing comes again', async () => {
-        const { name, wire, got } = await ten({});
-        assert.deepEqual(got.map((m) => m.body), [...'0123456789']);
-        assert.ok(got.every((m) => m.headers.ack === undefined));
-        await wire.disconnect();
-        assert.deepEqual(await left(name, 0), []);
-    });
-
-    test('client: cumulative; what is left goes back, marked redelivered, in order', async () => {
-        const { name, wire, got } = await ten({ ack: 'client' });
-        assert.ok(got.every((m) => m.headers.redelivered === 'false'));
-        await ack(wire, got[3]);
-        await wire.disconnect();
-        const again = await left(name, 6);
-        assert.deepEqual(again.map((m) => m.body), [...'456789']);
-        assert.ok(again.every((m) => m.headers.redelivered === 'true'));
-    });
-
-    test('client-individual: each alone', async () => {
-        const { name, wire, got } = await ten({ ack: 'client-individual' });
-        await ack(wire, got[3]);
-        await ack(wire, got[7]);
-        wire.terminate();
-        assert.deepEqual((await left(name, 8)).map((m) => m.body), [...'01245689']);
-    });
-
-    test('an ACK that came right before the close still counts', async () => {
-        const { name, wire, got } = await ten({ ack: 'client' });
-        wire.send('ACK', { id: got[9].headers.ack });
-        wire.socket.close();
-        await wire.waitClosed();
-        assert.deepEqual(await left(name, 0), []);
-    });
-
-    test('client: cumulative per subscription, not over the session', async () => {
-        const one = fresh('ack');
-        const two = fresh('ack');
-        const wire = await client(gw);
-        await subscribe(wire, `/queue/${one}`, { id: '1', ack: 'client' });
-        await subscribe(wire, `/queue/${two}`, { id: '2', ack: 'client' });
-        await send(wire, `/queue/${one}`, 'a');
-        await message(wire, 'a');
-        await send(wire, `/queue/${two}`, 'b');
-        await ack(wire, await message(wire, 'b'));
-        await wire.disconnect();
-        assert.deepEqual((await left(one, 1)).map((m) => m.body), ['a']);
-        assert.deepEqual(await left(two, 0), []);
-    });
-
-    test('NACK: again by default, to the dead letter queue with requeue:false', async () => {
-        const dead = fresh('dead');
-        await declare(dead, { durable: true });
-        const name = fresh('nack');
-        const args = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': dead };
-        const wire = await client(gw);
-        await subscribe(wire, `/queue/${name}`, { ack: 'client-individual', ...args });
-        await send(wire, `/queue/${name}`, 'poison');
-        const first = await message(wire, 'poison');
-        await nack(wire, first);
-        const second = await message(wire, 'poison');
-        assert.equal(second.headers.redelivered, 'true');
-        await nack(wire, second, { requeue: 'false' });
-        await subscribe(wire, `/queue/${dead}`, { id: 'dead' });
-        const third = await message(wire, 'poison');
-        assert.equal(third.headers.subscription, 'dead');
-        assert.equal(third.headers['x-death.0.queue'], name);
-        assert.equal(third.headers['x-death.0.reason'], 'rejected');
-    });
-
-    test('ACK forms of 1.0 and 1.1: message-id', async () => {
-        for (const version of ['1.0', '1.1']) {
-            const name = fresh('ack');
-            const wire = await client(gw, { 'accept-version': version });
-            await subscribe(wire, `/queue/${name}`, { ack: 'client' });
-            await send(wire, `/queue/${name}`, version);
-            const got = await message(wire, version);
-            assert.equal(got.headers.ack, undefined);
-            wire.send('ACK', { 'message-id': got.headers['message-id'], subscription: 's', receipt: 'a' });
-            await wire.receipt('a');
-            await wire.disconnect();
-            assert.deepEqual(await left(name, 0), []);
-        }
-    });
-
-    test('prefetch-count: no more than that come until they are acknowledged', async () => {
-        const name = fresh('prefetch');
-        const wire = await client(gw);
-        for (let i = 0; i < 6; i++) {
-            wire.send('SEND', { destination: `/queue/${name}` }, `${i}`);
-        }
-        await subscribe(wire, `/queue/${name}`, { ack: 'client', 'prefetch-count': '2' });
-        const [, second] = await messages(wire, 2);
-        await subscribe(wire, '/topic/anything', { id: 'later' }); // two round trips: a third would have come
-        await waitFor(async () => (await count(h, name)).messages === 4, { what: 'the rest to wait' });
-        assert.equal(wire.frames.filter((f) => f.command === 'MESSAGE').length, 0);
-        await ack(wire, second);
-        assert.deepEqual((await messages(wire, 2)).map((m) => m.body), ['2', '3']);
-    });
-
-    test('several subscriptions of one session, two of them to one queue: each MESSAGE says whose it is', async () => {
-        const names = [fresh('many'), fresh('many'), fresh('many')];
-        const wire = await client(gw);
-        for (const [i, name] of names.entries()) {
-            await subscribe(wire, `/queue/${name}`, { id: `sub-${i}`, ack: ['auto', 'client', 'client-individual'][i] });
-        }
-        await subscribe(wire, `/queue/${names[0]}`, { id: 'second' });
-        for (let i = 0; i < 60; i++) {
-            wire.send('SEND', { destination: `/queue/${names[i % 3]}` }, `${i}`);
-        }
-        const got = await messages(wire, 60);
-        for (const m of got) {
-            const queue = Number(m.body) % 3;
-            assert.ok(m.headers.subscription === `sub-${queue}` || (queue === 0 && m.headers.subscription === 'second'));
-        }
-        const shares = ['sub-0', 'second'].map((id) => got.filter((m) => m.headers.subscription === id).length);
-        assert.deepEqual(shares, [10, 10], 'they take turns');
-        await unsubscribe(wire, 'second');
-        await send(wire, `/queue/${names[0]}`, 'last');
-        assert.equal((await message(wire, 'last')).headers.subscription, 'sub-0');
     });
 });
 
@@ -492,112 +349,5 @@ describe('durable subscriptions', () => {
             await send(ann, `/topic/${key}`, `${i}`);
         }
         await waitFor(() => wires.every((w) => w.frames.length === 5), { what: 'five each' });
-    });
-});
-
-describe('a channel error', () => {
-    test('costs its session alone, whoever shares its AMQP connection', async () => {
-        const name = fresh('innocent');
-        const innocent = await client(gw);
-        await subscribe(innocent, `/queue/${name}`, { ack: 'client' });
-        const before = await gw.metrics();
-        for (let i = 0; i < 5; i++) {
-            const wire = await client(gw);
-            await refused(wire, 'SUBSCRIBE', { id: 's', destination: `/amq/queue/${unique('none')}` });
-            await wire.waitClosed();
-        }
-        await send(ann, `/queue/${name}`, 'undisturbed');
-        const got = await message(innocent, 'undisturbed');
-        assert.equal(got.headers.redelivered, 'false');
-        await ack(innocent, got);
-        const label = `{reactor="0"}`;
-        const gone = async (metric) => (await gw.metrics())[`stompgate_${metric}${label}`] - before[`stompgate_${metric}${label}`];
-        await waitFor(async () => (await gone('private_channel_errors_total')) === 5, { what: 'five errors to be counted' });
-        assert.equal(await gone('broker_connects_total'), 0);
-    });
-
-    test('whatever a SUBSCRIBE or SEND asks for: an ERROR or not, but never a closed connection', async () => {
-        const name = fresh('innocent');
-        const innocent = await client(gw);
-        await subscribe(innocent, `/queue/${name}`, { ack: 'client' });
-        const connects = await gw.metric('stompgate_broker_connects_total');
-        const restored = await gw.metric('stompgate_private_restored_total');
-        const odd = [
-            { 'x-queue-type': 'nonsense' },
-            { 'x-queue-type': 'quorum', 'x-max-priority': '5' },
-            { 'x-queue-type': 'quorum', exclusive: 'true', durable: 'false' },
-            { 'x-queue-type': 'quorum', 'x-queue-mode': 'lazy' },
-            { 'x-queue-type': 'stream', 'x-max-age': 'soon' },
-            { 'x-queue-type': 'stream', 'x-max-length': '5' },
-            { 'x-queue-type': 'stream', 'x-stream-offset': 'never' },
-            { 'x-queue-type': 'stream', ack: 'auto' },
-            { 'x-queue-type': 'stream', 'prefetch-count': '0' },
-            { 'x-stream-offset': 'first' },
-            { 'x-stream-offset': 'timestamp=99999999999999' },
-            { 'x-max-priority': '300' },
-            { 'x-max-priority': '-1' },
-            { 'x-message-ttl': '-1' },
-            { 'x-message-ttl': '99999999999999999999' },
-            { 'x-expires': '0' },
-            { 'x-max-length': '-5' },
-            { 'x-overflow': 'spill' },
-            { 'x-queue-mode': 'hasty' },
-            { 'x-queue-master-locator': 'nowhere' },
-            { 'x-queue-master-locator': 'balanced' },
-            { 'x-queue-master-locator': 'min-masters' },
-            { 'x-queue-type': 'quorum', 'x-queue-leader-locator': 'nowhere' },
-            { 'x-queue-type': 'quorum', 'x-queue-leader-locator': 'min-masters' },
-            { 'x-queue-type': 'quorum', 'x-quorum-initial-group-size': '0' },
-            { 'x-queue-type': 'stream', 'x-queue-leader-locator': 'random' },
-            { 'x-queue-type': 'stream', 'x-initial-cluster-size': '-3' },
-            { 'x-queue-type': 'stream', 'x-stream-max-segment-size-bytes': '-1' },
-            { 'x-dead-letter-routing-key': 'alone' },
-            { 'x-dead-letter-exchange': 'x'.repeat(300) },
-            { 'x-single-active-consumer': 'maybe' },
-            { 'x-delivery-limit': '3' },
-            { 'x-priority': '9999999999' },
-            { 'x-cancel-on-ha-failover': 'true' },
-            { 'x-consumer-timeout': 'abc' },
-            { 'x-anything': 'at all', 'x-number': '9223372036854775807', 'x-flag': 'true' },
-            { durable: 'false', exclusive: 'false', 'auto-delete': 'false' },
-            { 'x-queue-name': 'amq.gen-mine' },
-            { 'x-queue-name': 'ü'.repeat(100) },
-            { 'x-match': 'all', 'x-bind-a': 'b' },
-        ];
-        for (const destination of [() => `/queue/${fresh('odd')}`, () => '/topic/odd', () => '/exchange/amq.headers/x']) {
-            for (const headers of odd) {
-                const wire = await client(gw);
-                wire.send('SUBSCRIBE', { id: 's', ack: 'client', receipt: 'r', destination: destination(), ...headers });
-                const first = await wire.next((frame) => frame.command === 'ERROR' || frame.command === 'RECEIPT');
-                assert.doesNotMatch(first.body, /INTERNAL_ERROR/, JSON.stringify(headers));
-                wire.send('SEND', { receipt: 'q', destination: destination(), ...headers }, 'x');
-                await waitFor(() => wire.closed || wire.frames.some((f) => f.headers['receipt-id'] === 'q'), { what: JSON.stringify(headers) });
-                assert.ok(!wire.frames.some((frame) => frame.body.includes('INTERNAL_ERROR')), JSON.stringify(headers));
-                wire.terminate();
-            }
-        }
-        await send(ann, `/queue/${name}`, 'undisturbed');
-        assert.equal((await message(innocent, 'undisturbed')).headers.redelivered, 'false');
-        await waitFor(async () => (await gw.metric('stompgate_private_channels')) >= 1, { what: 'fresh figures' });
-        assert.equal(await gw.metric('stompgate_broker_connects_total'), connects);
-        assert.equal(await gw.metric('stompgate_private_restored_total'), restored);
-    });
-
-    test('of a session that is kept (error_close = false) restores its other subscriptions', async () => {
-        const patient = await h.gateway({ stomp: { error_close: false } });
-        const name = fresh('kept');
-        const wire = await client(patient);
-        await subscribe(wire, `/queue/${name}`, { id: 'good', ack: 'client' });
-        await send(wire, `/queue/${name}`, 'unacked');
-        await message(wire, 'unacked');
-        await refused(wire, 'SUBSCRIBE', { id: 'bad', destination: '/amq/queue/nobody.knows' });
-        const again = await message(wire, 'unacked');
-        assert.equal(again.headers.redelivered, 'true');
-        assert.equal(again.headers.gap, undefined);
-        await ack(wire, again);
-        await send(wire, `/queue/${name}`, 'more');
-        await message(wire, 'more');
-        await wire.disconnect();
-        await patient.stop();
     });
 });
