@@ -95,7 +95,7 @@ void private_flow_resume(struct private_subscription *sub)
     }
     if (sub->flow == PRIVATE_CLOSED) {
         private_flow_put_back(sub);
-        private_subscription_go(sub);
+        private_subscription_go_quietly(sub); /* it may be the session itself that asks */
     } else if (sub->flow == PRIVATE_FLOWING) {
         private_flow_put_back(sub); /* its consumer could not be stopped */
     }

@@ -223,6 +223,9 @@ bool private_subscription_start(struct private_subscription *sub, struct session
 
 /* The same for one that may call the host. */
 void private_subscription_go(struct private_subscription *sub);
+
+/* The same for one that may not: a refusal is found again, and told, by the timer. */
+void private_subscription_go_quietly(struct private_subscription *sub);
 void private_subscription_answered(struct private_subscription *sub, enum private_request request);
 void private_subscription_cancelled(struct private_subscription *sub, uint64_t consumer);
 void private_subscription_delivery(struct private_subscription *sub, uint64_t consumer,

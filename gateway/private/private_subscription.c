@@ -254,6 +254,14 @@ void private_subscription_go(struct private_subscription *sub)
     }
 }
 
+void private_subscription_go_quietly(struct private_subscription *sub)
+{
+    struct session_problem problem = {0};
+    if (!private_subscription_start(sub, &problem)) {
+        wheel_set(sub->session->side->options.wheel, &sub->timer, 0);
+    }
+}
+
 /* ---- Standing ---- */
 
 /* Bindings are asserted once in sweep_ms; not all at the same time. */
@@ -327,7 +335,11 @@ void private_subscription_bind_again(struct private_subscription *sub)
     }
     switch (check_exchange(sub, &problem)) {
     case SESSION_DONE:
-        if (bind(sub, PRIVATE_BIND_AGAIN) == 0) {
+        if (sub->flow == PRIVATE_CLOSED && !sub->session->is_held) {
+            private_subscription_go(sub); /* it waited for this; it binds as well */
+            return;
+        }
+        if (sub->destination && bind(sub, PRIVATE_BIND_AGAIN) == 0) {
             sub->n_asked++;
             sub->has_lost_exchange = false;
         }
