@@ -189,8 +189,10 @@ struct private_subscription {
     uint64_t consumer;
     uint64_t anchor;
     uint16_t prefetch;
-    uint16_t window; /* what of it is asked for */
-    uint64_t *held;  /* tags to put back */
+    uint16_t window;      /* what of it is asked for */
+    uint64_t anchor_tag;  /* of its message, to put back; 0: it has none */
+    bool is_anchor_first; /* what the anchor gets now stands in front of all others */
+    uint64_t *held;       /* tags of the others to put back */
     size_t n_held;
     size_t cap_held;
     struct private_queue *queue;
@@ -261,10 +263,11 @@ int private_subscription_consume(struct private_subscription *sub, enum private_
 /* ---- private_flow.c ---- */
 
 /* Something that came before is to be put back: what comes now must not overtake it. */
-bool private_flow_holds(const struct private_subscription *sub);
+bool private_flow_holds(const struct private_subscription *sub, uint64_t consumer);
 
 /* Puts it back, and stops the consumer. */
-void private_flow_hold(struct private_subscription *sub, uint64_t tag, size_t bytes);
+void private_flow_hold(struct private_subscription *sub, uint64_t consumer,
+                       const struct broker_delivery *delivery);
 void private_flow_answered(struct private_subscription *sub, enum private_request request);
 void private_flow_resume(struct private_subscription *sub);
 

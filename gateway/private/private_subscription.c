@@ -405,7 +405,7 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
     }
     bool must_take = private_stream_take(sub, delivery) || sub->is_no_ack;
     bool gap = sub->has_gap;
-    bool is_held = s->is_held || private_flow_holds(sub);
+    bool is_held = s->is_held || private_flow_holds(sub, consumer);
     if (sub->state != PRIVATE_ENDING && (!is_held || must_take)) {
         if (give(sub, delivery, must_take)) {
             return;
@@ -417,7 +417,7 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
         }
         sub->has_gap = gap;
     }
-    private_flow_hold(sub, delivery->tag, delivery->body.len);
+    private_flow_hold(sub, consumer, delivery);
 }
 
 /* ---- Losses ---- */
@@ -433,7 +433,7 @@ static void reset(struct private_subscription *sub)
 {
     sub->n_asked = 0;
     sub->n_held = 0;
-    sub->consumer = sub->anchor = 0;
+    sub->consumer = sub->anchor = sub->anchor_tag = 0;
     sub->flow = PRIVATE_FLOWING;
     sub->has_exchange = false;
     private_stream_rewind(sub);
@@ -481,6 +481,7 @@ void private_subscription_cancelled(struct private_subscription *sub, uint64_t c
         return;
     }
     sub->n_held = 0;
+    sub->anchor_tag = 0;
     if (sub->queue->must_exist) {
         private_subscription_fail(sub, NULL);
         return;
