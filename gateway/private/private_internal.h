@@ -176,7 +176,6 @@ struct private_subscription {
     enum private_state state;
     enum private_flow flow;
     uint8_t generation;
-    bool is_no_ack;         /* replies: nobody acknowledges them */
     bool has_stood;         /* host.subscribed was told so */
     bool has_gap;           /* the next delivery says so */
     bool is_declared;       /* the queue may be there because of us */

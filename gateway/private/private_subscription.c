@@ -65,7 +65,6 @@ struct private_subscription *private_subscription_new(struct private_session *s,
     sub->handle = from->handle;
     sub->prefetch = from->prefetch ? from->prefetch : (uint16_t)config->limits.prefetch;
     sub->window = sub->prefetch;
-    sub->is_no_ack = from->is_reply;
     sub->give_up_ms = *p->options.now_ms + (uint64_t)config->broker.grace_ms;
     wheel_timer_init(&sub->timer, on_timer);
     list_init(&sub->by_name);
@@ -137,7 +136,6 @@ int private_subscription_consume(struct private_subscription *sub, enum private_
     struct private_consume consume = {
         .queue = sub->queue->name,
         .tag = tag,
-        .no_ack = sub->is_no_ack,
         .prefetch = prefetch,
         .args = sub->queue->consume_args,
         .n_args = sub->queue->n_consume_args,
@@ -400,10 +398,10 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
         stands(sub); /* the answer is on its way: answers wait for one another, deliveries do not */
         sub = private_subscription_get(p, consumer);
     }
-    if (!sub || (sub->state == PRIVATE_ENDING && sub->is_no_ack)) {
+    if (!sub) {
         return;
     }
-    bool must_take = private_stream_take(sub, delivery) || sub->is_no_ack;
+    bool must_take = private_stream_take(sub, delivery);
     bool gap = sub->has_gap;
     bool is_held = s->is_held || private_flow_holds(sub, consumer);
     if (sub->state != PRIVATE_ENDING && (!is_held || must_take)) {
