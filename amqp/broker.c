@@ -212,6 +212,7 @@ static void on_prepare(uv_prepare_t *prepare)
     uv_idle_stop(&b->idle);
     conn_check(b);
     private_reap(b);
+    conn_turn(b);
     if (broker_is_connected(b)) {
         topology_pump(b);
         probe_pump(b);

@@ -127,6 +127,8 @@ struct link *link_open(struct broker *b, const char *host_port);
 /* Lets go of it; nothing is called back any more. The handle counts in b->n_open until it is
  * closed. */
 void link_close(struct link *l);
+/* A turn of the loop has ended: a link that had read enough for one reads on. */
+void link_turn(struct link *l);
 /* Sends what `out` holds as far as the socket takes it, the rest when it is writable. */
 void link_flush(struct link *l, struct buf *out);
 
@@ -176,6 +178,7 @@ void conn_lost(struct broker *b, const char *why);
 void conn_fail(struct broker *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void conn_check(struct broker *b);
 void conn_tick(struct broker *b, uint64_t now_ms);
+void conn_turn(struct broker *b);
 void conn_flush(struct broker *b);
 /* Takes the connection down now. */
 void conn_drop(struct broker *b);
@@ -506,7 +509,7 @@ struct pub_channel {
     uint64_t return_hint;               /* returns come in the order of publishes */
     char waits_for[CODEC_NAME_MAX + 1]; /* an exchange that is being declared again; empty: none */
     struct map absents;                 /* queues that are gone, by name */
-    bool asks_for_queues;               /* the owner is to be asked about one of these */
+    struct list ready;                  /* of these, those that the owner is to be asked about */
 };
 
 struct publisher {
@@ -517,6 +520,7 @@ struct publisher {
     bool closed_connection; /* the suspects did: they go one at a time over both channels */
     bool (*missing)(void *owner, struct slice exchange);
     bool (*missing_queue)(void *owner, struct slice queue);
+    struct list asked; /* absent queues that are being declared again */
     uint64_t last_absent;
 };
 

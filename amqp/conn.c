@@ -392,6 +392,13 @@ void conn_received(struct broker *b, size_t n)
     conn_check(b);
 }
 
+void conn_turn(struct broker *b)
+{
+    if (b->conn.link) {
+        link_turn(b->conn.link);
+    }
+}
+
 void conn_flush(struct broker *b)
 {
     struct conn *c = &b->conn;

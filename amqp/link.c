@@ -7,6 +7,10 @@
 
 #define READ_BYTES 16384
 
+/* Of private channels, in one turn of the loop: a backlog there lets everybody else have a turn
+ * after some hundred messages. */
+#define PRIVATE_TURN_BYTES 65536
+
 struct link {
     uv_tcp_t tcp;
     uv_getaddrinfo_t resolve;
@@ -20,6 +24,8 @@ struct link {
     bool is_resolving;
     bool is_writing;
     bool is_connected;
+    bool is_paused; /* until the next turn */
+    size_t turn_bytes;
     bool is_open;    /* tcp is a handle that must be closed */
     bool is_closing; /* uv_close() was called for it */
     char host[256];
@@ -95,7 +101,26 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *room)
         lost(l, "lost", (int)n);
         return;
     }
+    l->turn_bytes += (size_t)n;
+    if (l->b->options.is_private && l->turn_bytes >= PRIVATE_TURN_BYTES) {
+        uv_read_stop(stream);
+        l->is_paused = true;
+        broker_wake(l->b);
+    }
     conn_received(l->b, (size_t)n);
+}
+
+void link_turn(struct link *l)
+{
+    l->turn_bytes = 0;
+    if (!l->is_paused) {
+        return;
+    }
+    l->is_paused = false;
+    int status = l->is_closing ? 0 : uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read);
+    if (status < 0) {
+        conn_fail(l->b, "cannot read from %s:%s: %s", l->host, l->port, uv_strerror(status));
+    }
 }
 
 static void on_connect(uv_connect_t *request, int status)

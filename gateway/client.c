@@ -115,6 +115,7 @@ struct client *client_new(struct reactor *r, const struct session_settings *sett
     list_init(&c->waiting);
     list_init(&c->dead);
     list_init(&c->written);
+    list_init(&c->shapes);
     wheel_timer_init(&c->timer, on_timer);
     outq_init(&c->outq, (size_t)r->config->limits.out_queue_bytes, &r->dirty);
     c->session = session_new(settings, &client_session_host, c, c->name, r->now_ms);
@@ -302,6 +303,7 @@ void client_reap(struct reactor *r)
         wheel_cancel(&r->wheel, &c->timer);
         session_free(c->session);
         private_side_leave(r->private, c->id);
+        client_queues_free(c);
         outq_fini(&c->outq);
         c->magic = 0;
         free(c);

@@ -2,9 +2,12 @@
 
 #include "common/base64.h"
 #include "gateway/access/auth.h"
+#include "gateway/session/queue.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 /* ---- What the session asks ---- */
@@ -105,17 +108,22 @@ static enum session_verdict host_login(void *host, struct slice login, struct sl
                                                                                : SESSION_REFUSED;
 }
 
+/* What a SEND has to declare; NULL: its session has a subscription that did. */
+static const struct session_queue *declared_so(const struct client *c,
+                                               const struct session_queue *queue)
+{
+    struct slice name = {queue->name, queue->name_len};
+    return private_side_has_queue(c->reactor->private, c->id, name) ? NULL
+                                                                    : client_queue_shape(c, queue);
+}
+
 static enum session_verdict host_publish(void *host, const struct session_send *send,
                                          struct session_problem *problem)
 {
     struct client *c = host;
     struct reactor *r = c->reactor;
     struct session_send needed = *send;
-    if (send->queue &&
-        private_side_has_queue(r->private, c->id,
-                               (struct slice){send->queue->name, send->queue->name_len})) {
-        needed.queue = NULL;
-    }
+    needed.queue = send->queue ? declared_so(c, send->queue) : NULL;
     /* While our own live queues do not stand, what is sent would not be heard here: own messages
      * too. */
     enum session_verdict verdict =
@@ -126,7 +134,19 @@ static enum session_verdict host_publish(void *host, const struct session_send *
     if (verdict == SESSION_DONE) {
         metrics_add(&r->metrics, METRIC_SENDS, 1);
     }
+    if (verdict == SESSION_DONE && needed.queue) {
+        client_queue_sent(c, needed.queue);
+    }
     return verdict;
+}
+
+/* The queue as it was declared, its consumer as the SUBSCRIBE says. Borrows from both. */
+static void take_shape(struct session_queue *queue, const struct session_queue *declared,
+                       const struct session_queue *wanted)
+{
+    memcpy(queue, declared, offsetof(struct session_queue, room));
+    queue->n_consume_args = wanted->n_consume_args;
+    queue->consume_args = wanted->consume_args;
 }
 
 static enum session_verdict subscribe_private(struct client *c,
@@ -135,8 +155,14 @@ static enum session_verdict subscribe_private(struct client *c,
                                               struct session_problem *problem)
 {
     struct reactor *r = c->reactor;
+    struct session_subscription asked = *subscription;
+    struct session_queue queue;
+    if (destination->kind == DESTINATION_QUEUE && !subscription->queue->must_exist) {
+        take_shape(&queue, client_queue_shape(c, subscription->queue), subscription->queue);
+        asked.queue = &queue;
+    }
     enum session_verdict verdict =
-        private_side_subscribe(r->private, c->id, c->name, subscription, destination, problem);
+        private_side_subscribe(r->private, c->id, c->name, &asked, destination, problem);
     if (verdict != SESSION_REFUSED) {
         subscription->host_data = r->private; /* that it was asked for; it is found by its handle */
         metrics_add(&r->metrics, METRIC_SUBSCRIPTIONS, 1);

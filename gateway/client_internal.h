@@ -24,6 +24,8 @@ struct client {
     uint64_t skew;        /* from a count of private messages to the session's number of the last */
     uint64_t n_private;   /* given to the out queue */
     bool is_private_full; /* the private side was told that there is no room */
+    struct list shapes;   /* queues that its SENDs declared in their own way; client_queues.c */
+    size_t n_shapes;
     enum close_reason reason;
     enum session_event_type doom; /* what to tell the session when it is closed as doomed */
     bool is_told;                 /* that the server goes down */
@@ -36,5 +38,15 @@ void client_step_plain(struct client *c, enum session_event_type type);
 
 /* To be told to the session at the end of the turn, not from inside whatever found it out. */
 void client_doom(struct client *c, enum session_event_type type);
+
+/* ---- client_queues.c ---- */
+
+/* How the session has declared this queue; `queue` itself when it has not. */
+const struct session_queue *client_queue_shape(const struct client *c,
+                                               const struct session_queue *queue);
+
+/* A SEND with this declaration was taken. */
+void client_queue_sent(struct client *c, const struct session_queue *queue);
+void client_queues_free(struct client *c);
 
 extern const struct session_host client_session_host;

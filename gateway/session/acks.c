@@ -90,30 +90,23 @@ static void refuse(struct session *s, const struct stomp_frame *frame, enum find
                      frame->command_text.ptr, id_header(s));
     } else if (finding == ACK_FOREIGN) {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Subscription not found",
-                     "Message with id \"%.*s\" has no subscription\n", (int)id.len, id.ptr);
+                     "Message with id \"%.*s\" has no subscription", (int)id.len, id.ptr);
     } else {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "precondition_failed",
-                     "PRECONDITION_FAILED - unknown delivery tag %llu\n",
-                     (unsigned long long)number);
+                     "PRECONDITION_FAILED - unknown delivery tag %llu", (unsigned long long)number);
     }
 }
 
-/* ERROR and false when it is neither true nor false. */
-static bool check_requeue(struct session *s, const struct stomp_frame *frame, bool *requeue)
+/* Of a NACK. -1 when the header is neither true nor false. */
+static int read_requeue(const struct session *s, const struct stomp_frame *frame, bool *requeue)
 {
     struct slice text = stomp_frame_get(frame, "requeue");
     *requeue = s->settings->config->stomp.nack_requeue;
     if (frame->command != STOMP_NACK || !text.ptr) {
-        return true;
+        return 0;
     }
     *requeue = slice_is(text, "true") || slice_is(text, "True");
-    if (*requeue || slice_is(text, "false") || slice_is(text, "False")) {
-        return true;
-    }
-    struct error_about about = error_about_frame(frame);
-    error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Processing error",
-                 "requeue must be true or false\n");
-    return false;
+    return *requeue || slice_is(text, "false") || slice_is(text, "False") ? 0 : -1;
 }
 
 /* The message that it is about, and how it ends. NULL: ERROR was sent, or *is_for_nothing. */
@@ -128,7 +121,10 @@ static struct unacked *resolve(struct session *s, const struct stomp_frame *fram
         error_missing_header(s, frame, id_header(s));
         return NULL;
     }
-    if (!check_requeue(s, frame, requeue)) {
+    if (read_requeue(s, frame, requeue) != 0) {
+        struct error_about about = error_about_frame(frame);
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Processing error",
+                     "requeue must be true or false\n");
         return NULL;
     }
     enum finding finding = find(s, id, &number, &u);
@@ -196,10 +192,8 @@ void acks_unclaim(struct session *s, const struct stomp_frame *frame)
 void acks_execute(struct session *s, const struct stomp_frame *frame)
 {
     struct unacked *u = claimed(s, frame);
-    struct slice requeue = stomp_frame_get(frame, "requeue");
-    bool is_requeued = requeue.ptr ? slice_is(requeue, "true") || slice_is(requeue, "True")
-                                   : s->settings->config->stomp.nack_requeue;
-    if (u) {
-        unacked_answer(s, u, frame->command == STOMP_NACK, is_requeued);
+    bool requeue;
+    if (u && read_requeue(s, frame, &requeue) == 0) {
+        unacked_answer(s, u, frame->command == STOMP_NACK, requeue);
     }
 }

@@ -343,8 +343,9 @@ static void end_by_event(struct session *s, enum session_event_type type)
 /* The broker closed its channel, and what was on it: nothing of it can be told apart. */
 static void channel_closed(struct session *s, const struct session_problem *problem)
 {
+    const struct error_about about = {.receipt = s->receipt};
     if (s->state != SESSION_STATE_LINGERING) {
-        error_end_problem(s, CLOSE_BROKER, NULL, "Channel closed", problem);
+        error_end_problem(s, CLOSE_BROKER, &about, "Channel closed", problem);
     }
 }
 

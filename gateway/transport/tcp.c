@@ -65,9 +65,23 @@ static void on_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
+/* After a reset, or when nothing could be written any more: what had come before is executed. */
+static void read_rest(struct plain *c)
+{
+    struct tcp *t = c->reactor->tcp;
+    ssize_t n = 1;
+    while (n > 0 && c->is_wanted && !c->is_closing) {
+        n = recv(c->fd, t->bytes, sizeof t->bytes, 0);
+        if (n > 0) {
+            client_received(c->client, t->bytes, (size_t)n);
+        }
+    }
+}
+
 static void finish(struct plain *c)
 {
     struct reactor *r = c->reactor;
+    read_rest(c);
     list_remove(&c->end);
     client_gone(c->client);
     uv_poll_stop(&c->poll);
@@ -197,6 +211,7 @@ static void plain_cut(void *connection)
     struct plain *c = connection;
     struct linger none = {.l_onoff = 1, .l_linger = 0};
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    c->is_closing = true;
     end(c);
 }
 
@@ -209,8 +224,7 @@ static const struct transport_functions functions = {
 
 /* ---- In ---- */
 
-/* False: there is nothing more for now. */
-static bool read_some(struct plain *c)
+static void read_some(struct plain *c)
 {
     struct tcp *t = c->reactor->tcp;
     ssize_t n = recv(c->fd, t->bytes, sizeof t->bytes, 0);
@@ -218,27 +232,20 @@ static bool read_some(struct plain *c)
         if (!c->is_closing) {
             client_received(c->client, t->bytes, (size_t)n);
         }
-        return true;
-    }
-    if (n == 0) {
+    } else if (n == 0) {
         c->has_left = true;
         list_push(&t->leaving, &c->end);
         watch(c);
     } else if (errno != EAGAIN && errno != EINTR) {
         end(c);
     }
-    return false;
 }
 
 /* One read in a turn, so that a client who sends much does not keep the others waiting. */
 static void on_event(uv_poll_t *handle, int status, int events)
 {
     struct plain *c = handle->data;
-    if (status < 0) {
-        /* A reset. What came before it is executed; behind his FIN nothing did. libuv looks no more
-         * at this socket. */
-        while (c->is_wanted && !c->has_left && read_some(c)) {
-        }
+    if (status < 0) { /* a reset; libuv looks no more at this socket */
         end(c);
         return;
     }

@@ -195,3 +195,10 @@ test('a queue that must be there and is not: the error reaches its stream', { ..
     assert.equal(headers.message, 'not_found');
     assert.match(body, /^NOT_FOUND - no queue 'absent-\w+' in vhost '\/'/);
 });
+
+test('when all have left, no temporary queue is left', LIMIT, async () => {
+    await Promise.all(all.map((rx) => rx.deactivate()));
+    const isTemporary = ({ name, durable }) => !durable && /^(stomp\.gen|amq\.gen|replies)-/.test(name);
+    const queues = () => h.management.get('/queues/%2F?columns=name,durable');
+    await waitFor(async () => !(await queues()).some(isTemporary), { what: 'no temporary queue' });
+});

@@ -25,6 +25,8 @@ async function declare(name, options = {}) {
     return channel;
 }
 
+const numbers = (n) => Array.from({ length: n }, (_, i) => i);
+
 // A name for a queue that the gateway makes; deleted at the end.
 function fresh(prefix = 'q') {
     const name = unique(prefix);
@@ -181,6 +183,32 @@ describe('queues as they stand at the broker', () => {
         await message(wire, 'mine');
     });
 
+    test('a SEND that shaped its queue is not contradicted by the SUBSCRIBE and the SENDs of its session', async () => {
+        const name = fresh();
+        const wire = await client(gw);
+        await send(wire, `/queue/${name}`, 'one', { 'x-max-length': '5' });
+        await subscribe(wire, `/queue/${name}`);
+        await message(wire, 'one');
+        await unsubscribe(wire);
+        await send(wire, `/queue/${name}`, 'two');
+        assert.equal((await queueInfo(h, name)).arguments['x-max-length'], 5);
+    });
+
+    test('UNSUBSCRIBE and SUBSCRIBE in one write, with the same id: the consumer is the new one', async () => {
+        const names = [fresh(), fresh()];
+        const wire = await client(gw);
+        await subscribe(wire, `/queue/${names[0]}`);
+        for (let i = 1; i <= 50; i++) {
+            wire.send('UNSUBSCRIBE', { id: 's' });
+            wire.send('SUBSCRIBE', { id: 's', destination: `/queue/${names[i % 2]}` });
+        }
+        await send(wire, `/queue/${names[0]}`, 'x');
+        assert.equal((await message(wire)).body, 'x');
+        await waitFor(async () => (await count(h, names[0])).consumers === 1 && (await count(h, names[1])).consumers === 0, {
+            what: 'one consumer in all',
+        });
+    });
+
     test('exclusive: locked for others of the same gateway and of another, deleted when its session leaves', async () => {
         const second = await h.gateway();
         const name = unique('excl');
@@ -267,11 +295,13 @@ describe('queues as they stand at the broker', () => {
     test('consumers explain themselves: connection, tag, prefetch', async () => {
         const name = fresh();
         const wire = await client(gw);
-        await subscribe(wire, `/queue/${name}`, { id: 'my id', 'prefetch-count': '7', ack: 'client' });
-        const info = await waitFor(async () => (await queueInfo(h, name)).consumer_details?.[0], { what: 'the consumer in the API' });
+        await subscribe(wire, `/queue/${name}`, { id: 'my id', 'prefetch-count': '7', 'x-priority': '-3', ack: 'client' });
+        const described = async () => (await queueInfo(h, name)).consumer_details?.find((c) => c.channel_details.connection_name);
+        const info = await waitFor(described, { what: 'the consumer in the API' });
         assert.match(info.consumer_tag, new RegExp(`^stompgate ${gw.config.gateway.name}\\.0-[0-9a-f]+ T_my id$`));
         assert.equal(info.prefetch_count, 7);
         assert.equal(info.ack_required, true);
+        assert.deepEqual(info.arguments, { 'x-priority': -3 });
         const where = info.channel_details.connection_name;
         const find = async () => (await h.management.get('/connections')).find((c) => c.name === where && c.client_properties);
         const connection = await waitFor(find, { what: 'the connection in the API' });
@@ -465,6 +495,67 @@ describe('durable subscriptions', () => {
             await send(ann, `/topic/${key}`, `${i}`);
         }
         await waitFor(() => wires.every((w) => w.frames.length === 5), { what: 'five each' });
+    });
+});
+
+describe('channels and connections', () => {
+    test('are bounded: the session too many is told, and has its turn when another has left', async () => {
+        const small = await h.gateway({ broker: { private_channels: 2, private_connections: 2 } });
+        const name = fresh('bound');
+        const wires = [];
+        for (let i = 0; i < 4; i++) {
+            wires.push(await client(small));
+            await subscribe(wires[i], `/queue/${name}`, { ack: 'client' });
+        }
+        const tooMany = await client(small);
+        const error = await refused(tooMany, 'SUBSCRIBE', { id: 's', destination: `/queue/${name}`, receipt: 'r' });
+        assert.equal(error.headers.message, 'resource_error');
+        assert.equal(error.headers['receipt-id'], 'r');
+        const shared = await client(small);
+        await subscribe(shared, '/topic/shared'); // what needs no channel of its own is not refused
+        await wires[1].disconnect();
+        const next = await client(small);
+        await subscribe(next, `/queue/${name}`);
+        const names = async () =>
+            (await h.management.get('/connections')).map((c) => c.client_properties?.connection_name).filter((n) => n?.includes(`${small.config.gateway.name}.0 private`));
+        await waitFor(async () => (await names()).length === 2, { what: 'two connections in the API' });
+        await small.stop();
+    });
+
+    test('SIGTERM: what was acknowledged stays so, the rest goes back', async () => {
+        const going = await h.gateway();
+        const name = fresh('term');
+        const wire = await client(going);
+        await subscribe(wire, `/queue/${name}`, { ack: 'client-individual' });
+        for (const body of ['a', 'b', 'c']) {
+            await send(wire, `/queue/${name}`, body);
+        }
+        const [, b] = await messages(wire, 3);
+        await ack(wire, b);
+        await going.stop();
+        const reader = await client(gw);
+        await subscribe(reader, `/queue/${name}`, { ack: 'client' });
+        assert.deepEqual((await messages(reader, 2)).map((m) => m.body), ['a', 'c']);
+    });
+
+    test('RECEIPT of SUBSCRIBE comes before the first MESSAGE, however many wait', async () => {
+        const names = numbers(5).map(() => fresh('order'));
+        for (const name of names) {
+            for (let i = 0; i < 20; i++) {
+                ann.send('SEND', { destination: `/queue/${name}` }, `${i}`);
+            }
+        }
+        await send(ann, '/topic/nobody', 'a round trip');
+        const wire = await client(gw);
+        for (const [i, name] of names.entries()) {
+            wire.send('SUBSCRIBE', { id: `${i}`, destination: `/queue/${name}`, receipt: `r${i}` });
+        }
+        await waitFor(() => wire.frames.length === 105, { what: 'five RECEIPTs and a hundred MESSAGEs' });
+        for (let i = 0; i < 5; i++) {
+            const receipt = wire.frames.findIndex((f) => f.headers['receipt-id'] === `r${i}`);
+            const first = wire.frames.findIndex((f) => f.headers.subscription === `${i}`);
+            assert.ok(receipt >= 0 && receipt < first, `subscription ${i}: RECEIPT at ${receipt}, MESSAGE at ${first}`);
+        }
     });
 });
 

@@ -69,7 +69,9 @@ class Line {
     }
 
     has(text) {
-        return waitFor(() => this.text.includes(text), { every: 3, what: `${JSON.stringify(text)} in ${JSON.stringify(this.text.slice(-500))}` });
+        return waitFor(() => this.text.includes(text), { every: 3, what: JSON.stringify(text) }).catch((error) => {
+            throw new Error(`${error.message} in ${JSON.stringify(this.text.slice(-500))}`, { cause: error });
+        });
     }
 
     receipt(id) {
@@ -144,7 +146,9 @@ describe('the bytes', () => {
         await line.subscribe(room);
         const n = 300;
         line.write(Buffer.concat(Array.from({ length: n }, (_, i) => encodeFrame('SEND', { destination: room, receipt: i }, `<${i}>`))));
-        await waitFor(() => line.text.match(/RECEIPT/g)?.length === n && line.text.match(/MESSAGE/g)?.length === n, { what: 'all receipts and messages' });
+        for (const command of [/RECEIPT\n/g, /MESSAGE\n/g]) {
+            await waitFor(() => line.text.match(command)?.length === n, { what: `all of ${command}` });
+        }
         const numbers = (pattern) => [...line.text.matchAll(pattern)].map(([, i]) => Number(i));
         const all = Array.from({ length: n }, (_, i) => i);
         assert.deepEqual(numbers(/\n\n<(\d+)>\0\n/g), all);
@@ -350,7 +354,7 @@ describe('much', () => {
     test('who does not read is a slow consumer: told when it reads again, and nobody else notices', async () => {
         const slow = await h.gateway({ tcp: TCP, limits: { out_queue_bytes: 262144, write_stall_ms: 1500, close_linger_ms: 20000 } });
         const room = `/topic/${unique()}`;
-        const [sleeper, other, speaker] = [await Line.connected(slow.tcpPort), await Line.connected(slow.tcpPort), await Line.connected(slow.tcpPort)];
+        const [sleeper, other, speaker] = await Promise.all([1, 2, 3].map(() => Line.connected(slow.tcpPort)));
         await sleeper.subscribe(room);
         await other.subscribe(room);
         sleeper.socket.pause();
@@ -487,6 +491,50 @@ describe('one room', () => {
         await line.has('from ws\0\n');
         line.destroy();
         wire.terminate();
+    });
+
+    test('a queue that both consume: each message once, and acknowledged for good', async () => {
+        const open = { send: ['*'], subscribe: ['*'] };
+        const queues = await h.gateway({ tcp: TCP, route: [{ prefix: '/queue/', ...open }] });
+        const [name, n] = [unique('both'), 100];
+        h.defer(() => h.management.delete(`/queues/%2F/${name}`));
+        const [line, wire] = [await Line.connected(queues.tcpPort), await Wire.open(queues.url)];
+        await wire.connect();
+        const subscribe = { id: 's', destination: `/queue/${name}`, ack: 'client-individual', 'prefetch-count': 5, receipt: 'subscribed-s' };
+        wire.send('SUBSCRIBE', subscribe);
+        await wire.receipt('subscribed-s');
+        line.send('SUBSCRIBE', subscribe);
+        await line.receipt('subscribed-s');
+        for (let i = 0; i < n; i++) {
+            wire.send('SEND', { destination: `/queue/${name}` }, `<${i}>`);
+        }
+        const got = { ws: [], tcp: [] };
+        await waitFor(
+            () => {
+                for (const { headers, body } of wire.frames.splice(0)) {
+                    got.ws.push(body);
+                    wire.send('ACK', { id: headers.ack });
+                }
+                for (let end = line.text.indexOf('\0\n'); end >= 0; end = line.text.indexOf('\0\n')) {
+                    const frame = line.text.slice(0, end);
+                    line.text = line.text.slice(end + 2);
+                    got.tcp.push(frame.slice(frame.indexOf('\n\n') + 2));
+                    line.send('ACK', { id: /^ack:(.*)$/m.exec(frame)[1].replaceAll('\\c', ':') });
+                }
+                return got.ws.length + got.tcp.length >= n;
+            },
+            { every: 5, what: 'all messages' },
+        );
+        assert.ok(got.ws.length > 0 && got.tcp.length > 0, 'both had their share');
+        assert.equal(new Set([...got.ws, ...got.tcp]).size, n);
+        line.send('DISCONNECT', { receipt: 'bye' });
+        await line.receipt('bye');
+        line.destroy();
+        await wire.disconnect();
+        const channel = await (await h.amqp()).createChannel();
+        await waitFor(async () => (await channel.checkQueue(name)).consumerCount === 0, { what: 'both to have left' });
+        assert.equal((await channel.checkQueue(name)).messageCount, 0);
+        await queues.stop();
     });
 
     test('many of both, at once: everybody gets everything in the order of its sender', async () => {

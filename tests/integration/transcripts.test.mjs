@@ -94,10 +94,9 @@ function groupFor(entry) {
 }
 
 // section.key → [least, most], of the program itself.
+const help = execFileSync(path.join(process.env.STOMPGATE_BIN_DIR, 'stompgate'), ['--help-config'], { encoding: 'utf8' });
 const ranges = new Map(
-    [...execFileSync(path.join(process.env.STOMPGATE_BIN_DIR, 'stompgate'), ['--help-config'], { encoding: 'utf8' }).matchAll(/^(\S+) .*?(-?\d+)\.\.(\d+)/gm)].map(
-        ([, key, least, most]) => [key, [Number(least), Number(most)]],
-    ),
+    [...help.matchAll(/^(\S+) .*?(-?\d+)\.\.(\d+)/gm)].map(([, key, least, most]) => [key, [Number(least), Number(most)]]),
 );
 
 function isInRange([key, value]) {
@@ -106,7 +105,8 @@ function isInRange([key, value]) {
 }
 
 function obstacleOver(transcript, transport) {
-    const set = Object.entries(transcript.settings).flatMap(([section, keys]) => Object.entries(keys).map(([key, value]) => [`${section}.${key}`, value]));
+    const sections = Object.entries(transcript.settings);
+    const set = sections.flatMap(([section, keys]) => Object.entries(keys).map(([key, value]) => [`${section}.${key}`, value]));
     if (!set.every(isInRange)) {
         return 'no configuration may have its settings';
     }

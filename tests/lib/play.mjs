@@ -41,7 +41,8 @@ class Play {
         this.session = null;
         this.early = []; // receipts that came before the transcript has them
         this.isConnected = false;
-        this.hasBeats = transcript.steps.some(({ kind, frame }) => kind === 'expect' && /^CONNECTED/.test(frame.head) && !/heart-beat:0,0$/m.test(frame.head));
+        const heads = transcript.steps.filter(({ kind }) => kind === 'expect').map(({ frame }) => frame.head);
+        this.hasBeats = heads.some((head) => head.startsWith('CONNECTED\n') && !/^heart-beat:0,0$/m.test(head));
         this.patience = DEADLINE_MS; // for what must come next
     }
 
@@ -51,9 +52,11 @@ class Play {
         if (!this.tag) {
             return bytes;
         }
-        const add = (all, prefix, word) => (word.length > 200 ? all : `${prefix}${word}${this.tag}`);
+        const reserved = /^(amq\.|stompgate\.|stomp\.gen-)/;
+        const add = (all, prefix, word, at, whole) =>
+            word.length > 200 || reserved.test(whole.slice(at + prefix.length)) ? all : `${prefix}${word}${this.tag}`;
         return bytes
-            .replace(/^((?:destination|reply-to):(?:\/(?:temp-queue|(?!exchange|amq|temp-queue)[a-z]+)\/)?)(?!amq\.|stompgate\.|stomp\.gen-)([A-Za-z0-9_]+)/gm, add)
+            .replace(/^((?:destination|reply-to):(?:\/(?:temp-queue|(?!exchange|amq)[a-z]+)\/)?)([A-Za-z0-9_]+)/gm, add)
             .replace(/^(destination:\/exchange\/[^/\n]+\/)([A-Za-z0-9_]+)/gm, add)
             .replace(/^((?:message-)?id:Q_\/[a-z]+\/)([A-Za-z0-9_]+)/gm, add)
             .replace(/^(x-queue-name:)([A-Za-z0-9_]+)/gm, add);
@@ -150,10 +153,12 @@ class Play {
 
     // ---- steps ----
 
-    // Nothing may come in a wait but what is late from before it. One that something ends began when the two last heard of each other.
+    // Nothing may come in a wait but what is late from before it. One that something ends began when the two last heard of each other;
+    // another one catches up with what the steps before it took.
     async #wait({ ms, isExpected }) {
         const began = Math.max(this.sentAt, this.peer.lastAt);
-        const end = isExpected ? began + ms * HALF - TICKS_MS : Date.now() + Math.max(0, ms * EARLY - 50);
+        this.dueAt = isExpected ? NaN : (this.dueAt || this.peer.lastAt) + ms * EARLY;
+        const end = isExpected ? began + ms * HALF - TICKS_MS : Math.min(this.dueAt, Date.now() + ms * EARLY - 50);
         while (Date.now() < end) {
             if (this.peer.items.length > 0) {
                 const got = await this.#next();
@@ -170,7 +175,8 @@ class Play {
         const got = this.peer.items.length > 0 || !this.peer.closed ? await this.#rest() : [];
         assert.deepEqual(got, [], 'frames before the close that the transcript does not have');
         if (this.transport === 'ws') {
-            assert.deepEqual(await this.peer.waitClosed({ timeout: this.patience }), { code, reason: Buffer.from(text, 'latin1').toString() });
+            const reason = Buffer.from(text, 'latin1').toString();
+            assert.deepEqual(await this.peer.waitClosed({ timeout: this.patience }), { code, reason });
         } else {
             await this.peer.waitClosed({ timeout: this.patience });
         }
@@ -209,9 +215,9 @@ class Play {
         } else if (exchange === '') {
             await waitFor(() => this.#countQueue(this.#taggedName(key)), { timeout: DEADLINE_MS, what: `a queue ${key}` });
         }
-        const { confirm } = this.amqp;
+        const bytes = Buffer.from(body, 'latin1');
         await new Promise((resolve, reject) =>
-            confirm.publish(exchange, this.#taggedName(key), Buffer.from(body, 'latin1'), options, (error) => (error ? reject(error) : resolve())),
+            this.amqp.confirm.publish(exchange, this.#taggedName(key), bytes, options, (error) => (error ? reject(error) : resolve())),
         );
     }
 
@@ -296,15 +302,16 @@ class Play {
     }
 
     async run() {
+        this.dueAt = Date.now(); // when the next step is; NaN: when what is expected has come
         this.peer = await Peer.open(this.gateway, this.transport);
         try {
             for (const step of this.transcript.steps) {
                 try {
                     await this.#step(step);
                 } catch (error) {
-                    const what = JSON.stringify(step).slice(0, 300);
-                    error.message = `${this.transcript.name} (${this.transport}): at ${what}\n${error.message}\nclosed: ${JSON.stringify(this.peer.closed)}; not taken: ${JSON.stringify(this.peer.items)}`;
-                    throw error;
+                    const where = `${this.transcript.name} (${this.transport}): at ${JSON.stringify(step).slice(0, 300)}`;
+                    const seen = `closed: ${JSON.stringify(this.peer.closed)}; not taken: ${JSON.stringify(this.peer.items)}`;
+                    throw new Error(`${where}\n${error.message}\n${seen}`, { cause: error });
                 }
             }
             if (this.transcript.steps.at(-1)?.kind !== 'close') {

@@ -45,11 +45,12 @@ export function message(wire, body, options) {
 // The next n MESSAGEs, in the order they came.
 export async function messages(wire, n, options) {
     const is = (frame) => frame.command === 'MESSAGE';
-    await waitFor(() => wire.frames.filter(is).length >= n || wire.closed, { what: `${n} messages`, every: 5, ...options });
-    const found = wire.frames.filter(is).slice(0, n);
-    wire.frames = wire.frames.filter((frame) => !found.includes(frame));
-    assert.equal(found.length, n, `closed: ${JSON.stringify(wire.closed)}`);
-    return found;
+    const enough = () => wire.closed || (wire.frames.length >= n && wire.frames.filter(is).length >= n);
+    await waitFor(enough, { what: `${n} messages`, every: 5, ...options });
+    const found = new Set(wire.frames.filter(is).slice(0, n));
+    wire.frames = wire.frames.filter((frame) => !found.has(frame));
+    assert.equal(found.size, n, `closed: ${JSON.stringify(wire.closed)}`);
+    return [...found];
 }
 
 // An ERROR and what follows it.

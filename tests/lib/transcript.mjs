@@ -23,6 +23,18 @@ export const OBSTACLES = {
     reply: 'only an application knows the name of a reply queue',
 };
 
+// As amqplib has them.
+const PROPERTIES = {
+    'content-type': 'contentType',
+    'content-encoding': 'contentEncoding',
+    'correlation-id': 'correlationId',
+    'reply-to': 'replyTo',
+    expiration: 'expiration',
+    'message-id': 'messageId',
+    type: 'type',
+    'app-id': 'appId',
+};
+
 const LONGEST_WAIT_MS = 32000; // in one go, before something that must come
 const SHORT_SILENCE_MS = 1500; // in place of a longer wait at whose end nothing happens
 
@@ -194,7 +206,8 @@ class Reader {
         if (found) {
             const [, handle, exchange, key, queue, flags] = found;
             const isKept = !/ exclusive| auto-delete/.test(flags) && !/^(stomp-subscription-|stomp\.gen-)/.test(queue);
-            this.private.set(handle, { exchange: decode(exchange), key: decode(key), queue: decode(queue), isCounted: isKept && !/ ack=auto/.test(flags) });
+            const isCounted = isKept && !/ ack=auto/.test(flags);
+            this.private.set(handle, { exchange: decode(exchange), key: decode(key), queue: decode(queue), isCounted });
         }
     }
 
@@ -217,16 +230,14 @@ class Reader {
     #field(options, word) {
         const at = word.indexOf('=');
         const [name, value] = at < 0 ? [word, ''] : [word.slice(0, at), decode(word.slice(at + 1))];
-        const properties = { 'content-type': 'contentType', 'content-encoding': 'contentEncoding', 'correlation-id': 'correlationId', 'reply-to': 'replyTo' };
-        Object.assign(properties, { expiration: 'expiration', 'message-id': 'messageId', type: 'type', 'app-id': 'appId' });
         if (/^(redelivered|epoch)$/.test(name)) {
             this.#stop('again');
         } else if (name === 'gap') {
             this.#stop('audience');
         } else if (/^(exchange|key|user-id)$/.test(name)) {
             this.#stop('elsewhere');
-        } else if (properties[name]) {
-            options[properties[name]] = value;
+        } else if (PROPERTIES[name]) {
+            options[PROPERTIES[name]] = value;
         } else {
             options.headers[name] = value;
         }

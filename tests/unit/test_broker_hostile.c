@@ -59,6 +59,7 @@ struct world {
     unsigned n_asked;
     unsigned n_done;
     unsigned n_delivered;
+    unsigned n_missing_queues;
     uint8_t done[N_TOKENS];
     struct peer *last;
 };
@@ -193,6 +194,19 @@ static void deliver(struct peer *p, const char *tag, bool is_whole)
     }
 }
 
+static void give_back(struct peer *p, uint16_t channel)
+{
+    uint8_t header[] = {
+        2,   0,   (uint8_t)channel, 0, 0, 0, 16, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128, 1,
+        'm', 0xce};
+    amqp_basic_return_t back = {.reply_code = 312,
+                                .reply_text = text("NO_ROUTE"),
+                                .exchange = text(""),
+                                .routing_key = text("gone")};
+    say(p, channel, AMQP_BASIC_RETURN_METHOD, &back);
+    assert_int_equal(buf_append(&p->out, header, sizeof(header)), 0);
+}
+
 static void misbehave(struct world *w, struct peer *p, uint16_t channel)
 {
     amqp_basic_cancel_t cancel = {.consumer_tag = text(dice(2) ? "c" : "nobody"), .nowait = 1};
@@ -200,7 +214,7 @@ static void misbehave(struct world *w, struct peer *p, uint16_t channel)
                             .multiple = (amqp_boolean_t)dice(2)};
     amqp_basic_consume_ok_t consume_ok = {.consumer_tag = text("c")};
     amqp_connection_blocked_t blocked = {.reason = text("why not")};
-    switch (dice(14)) {
+    switch (dice(15)) {
     case 0:
     case 1:
     case 2:
@@ -236,6 +250,9 @@ static void misbehave(struct world *w, struct peer *p, uint16_t channel)
             say_odd_frame(p, channel);
         } /* else says nothing where something is expected */
         break;
+    case 14:
+        give_back(p, (uint16_t)(4 + dice(2)));
+        break;
     case 13:
         send_out(p);
         hang_up(w, p);
@@ -256,6 +273,12 @@ static void acknowledge(struct peer *p, uint16_t channel)
         say(p, channel, AMQP_BASIC_NACK_METHOD, &nack);
     }
     p->n_acked[channel] = p->n_published[channel];
+}
+
+/* The names of a basic.publish are behind the ticket: no exchange, and the queue "gone". */
+static bool names_gone_queue(const struct codec_frame *f)
+{
+    return f->len > 11 && memcmp(f->payload + 6, "\0\4gone", 6) == 0;
 }
 
 static void answer_connection(struct peer *p, amqp_method_number_t id)
@@ -280,7 +303,7 @@ static amqp_bytes_t tag_of(const struct codec_frame *f, amqp_method_number_t id)
     return (amqp_bytes_t){f->payload[at], (void *)(uintptr_t)(f->payload + at + 1)};
 }
 
-static void answer(struct peer *p, uint16_t channel, amqp_method_number_t id,
+static void answer(const struct world *w, struct peer *p, uint16_t channel, amqp_method_number_t id,
                    const struct codec_frame *f)
 {
     union {
@@ -313,9 +336,15 @@ static void answer(struct peer *p, uint16_t channel, amqp_method_number_t id,
     case AMQP_BASIC_QOS_METHOD:
     case AMQP_CONFIRM_SELECT_METHOD:
         say(p, channel, id + 1, &ok);
+        if (id == AMQP_BASIC_QOS_METHOD && channel > 3 && w->chaos) {
+            give_back(p, channel); /* too late: the answer said that no more would come */
+        }
         break;
     case AMQP_BASIC_PUBLISH_METHOD:
         p->n_published[channel]++;
+        if (names_gone_queue(f) && dice(3)) {
+            give_back(p, channel);
+        }
         acknowledge(p, channel);
         break;
     default:
@@ -335,7 +364,7 @@ static void on_client_frame(struct world *w, struct peer *p, const struct codec_
     } else if (f->channel == 0) {
         answer_connection(p, id);
     } else {
-        answer(p, f->channel, id, f);
+        answer(w, p, f->channel, id, f);
     }
 }
 
@@ -467,6 +496,15 @@ static bool on_missing(void *owner, struct slice exchange)
            broker_keep_exchange(w->b, &spec, NULL, 0) == 0;
 }
 
+static bool on_missing_queue(void *owner, struct slice queue)
+{
+    struct world *w = owner;
+    struct broker_declare spec = {.name = queue, .is_durable = true};
+    w->n_missing_queues++;
+    assert_true(slice_is(queue, "gone"));
+    return dice(3) && broker_declare_queue(w->b, &spec, NULL, 0) == 0;
+}
+
 static const struct broker_events events = {on_state, on_room, on_settled, on_gap, on_restored};
 
 static void publish_some(struct world *w)
@@ -483,6 +521,11 @@ static void publish_some(struct world *w)
             .body = {body, dice(3) ? dice(20) : dice(sizeof(body))},
             .token = w->next_token,
         };
+        if (dice(4) == 0) {
+            p.exchange = SLICE_LITERAL("");
+            p.routing_key = SLICE_LITERAL("gone");
+            p.is_mandatory = true;
+        }
         w->was_accepted[w->next_token] = 1;
         if (broker_publish(w->b, &p) == BROKER_ACCEPTED) {
             w->n_accepted++;
@@ -506,11 +549,15 @@ static void ask_something(struct world *w)
     struct broker_consume c = {
         .queue = "live", .tag = "c", .prefetch = 10, .delivery = on_delivery, .owner = w};
     snprintf(key, sizeof(key), "k%u", dice(60));
+    struct broker_declare d = {.name = SLICE_LITERAL("q"), .is_passive = dice(2)};
     int asked = -1;
     if (cookie + 1 >= N_TOKENS) {
         return;
     }
-    switch (dice(12)) {
+    switch (dice(13)) {
+    case 12:
+        asked = broker_declare_queue(w->b, &d, on_done, cookie);
+        break;
     case 0:
         asked = broker_keep_exchange(w->b, &x, on_done, cookie);
         break;
@@ -607,6 +654,7 @@ static void play(unsigned first_seed, unsigned chaos, struct world *w)
                                      .sweep_ms = 50};
     w->b = broker_new(&w->loop, &options, &events, w);
     broker_on_missing_exchange(w->b, on_missing);
+    broker_on_missing_queue(w->b, on_missing_queue);
     broker_start(w->b);
     uv_timer_init(&w->loop, &w->driver);
     w->driver.data = w;
@@ -635,6 +683,7 @@ static void test_well_behaved_broker_confirms_all(void **state)
     assert_int_equal(world.n_up, 1);
     assert_true(world.n_accepted > 100);
     assert_true(world.n_asked > 100);
+    assert_true(world.n_missing_queues > 5);
 }
 
 static void test_hostile_broker_neither_crashes_nor_confuses(void **state)

@@ -154,6 +154,37 @@ static void test_drop_oldest_spares_what_the_session_says(void **state)
     outq_fini(&f.q);
 }
 
+/* What the broker keeps until it is settled: never dropped for slowness, no part of the bound, gone
+ * when the client is closed, and counted when it was written. */
+static void test_private_messages_stand_outside_of_the_bound(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 100);
+    for (char c = 'A'; c <= 'D'; c++) {
+        assert_int_equal(outq_push_private(&f.q, make(90, c)), OUTQ_OK);
+    }
+    assert_int_equal(f.q.private_bytes, 360);
+    assert_int_equal(push(&f.q, 60, 'a', OUTQ_CLOSE), OUTQ_OK);
+    assert_int_equal(outq_push_own(&f.q, make(20, 'R')), OUTQ_OK);
+    assert_int_equal(push(&f.q, 30, 'b', OUTQ_CLOSE), OUTQ_OK);
+    assert_int_equal(push(&f.q, 3, 'c', OUTQ_CLOSE), OUTQ_OVER);
+    assert_int_equal(push(&f.q, 3, 'c', OUTQ_DROP_OLDEST), OUTQ_DROPPED);
+    assert_string_equal(marks(&f.q), "ABCDRbc");
+    outq_pop(&f.q, 2);
+    assert_int_equal(f.q.private_popped, 2);
+    assert_int_equal(f.q.private_bytes, 180);
+    f.q.first_off = 1;
+    outq_drop_live(&f.q);
+    assert_string_equal(marks(&f.q), "CR");
+    assert_int_equal(f.q.private_bytes, 90);
+    outq_pop(&f.q, 1);
+    assert_int_equal(f.q.private_popped, 3);
+    assert_int_equal(f.q.private_bytes, 0);
+    assert_int_equal(f.q.dropped, 3);
+    outq_fini(&f.q);
+}
+
 static void test_drop_oldest_keeps_the_newest_whatever_its_size(void **state)
 {
     (void)state;
@@ -284,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_the_largest_message_is_taken_beside_small_ones),
         cmocka_unit_test(test_drop_oldest_makes_room_and_counts),
         cmocka_unit_test(test_drop_oldest_spares_what_the_session_says),
+        cmocka_unit_test(test_private_messages_stand_outside_of_the_bound),
         cmocka_unit_test(test_drop_oldest_keeps_the_newest_whatever_its_size),
         cmocka_unit_test(test_a_message_that_was_begun_is_not_dropped),
         cmocka_unit_test(test_the_sessions_own_frames_have_a_bound_too),

@@ -38,6 +38,8 @@ static unsigned roll(struct dice *dice, unsigned n)
 /* A frame of the client: its receipt is "f<n>". */
 struct frame {
     bool is_answered;
+    bool has_receipt;
+    unsigned ack; /* of an ACK or NACK outside of transactions: the number of its message */
     bool is_send; /* outside of transactions: RECEIPT only after its confirm */
     bool is_confirmed;
     unsigned tx; /* 0: none */
@@ -135,6 +137,7 @@ static void answered(struct world *w, const char *text, bool is_receipt)
         fail_msg("f%u has a RECEIPT before its confirm", n);
     }
     frame->is_answered = true;
+    frame->has_receipt = is_receipt;
 }
 
 static void host_send(void *host, const char *bytes, size_t len)
@@ -393,9 +396,11 @@ static size_t put_ack(struct world *w, char *text, size_t size, unsigned n, unsi
     if (number) {
         ask(w, number);
     }
+    bool is_right = number && roll(&w->dice, 60);
     w->frames[n].tx = tx;
+    w->frames[n].ack = is_right && !tx && !w->delivered[number].is_auto ? number : 0;
     int len = snprintf(text, size, "%s\nid:%s\nreceipt:f%u\n", roll(&w->dice, 4) ? "ACK" : "NACK",
-                       number && roll(&w->dice, 60) ? w->delivered[number].id : "T_0@@s@@9999", n);
+                       is_right ? w->delivered[number].id : "T_0@@s@@9999", n);
     if (tx) {
         len += snprintf(text + len, size - (size_t)len, "transaction:%u\n", tx);
     }
@@ -714,6 +719,21 @@ static void converse(struct world *w, uint64_t seed, bool is_cut)
     }
 }
 
+/* A RECEIPT of an ACK is true: all that it is for has been settled, or comes again. */
+static void check_ack(const struct world *w, unsigned number)
+{
+    const struct delivered *named = &w->delivered[number];
+    bool is_cumulative = w->subs[named->handle].ack == SESSION_ACK_CLIENT;
+    for (unsigned i = 1; i <= number; i++) {
+        const struct delivered *d = &w->delivered[i];
+        bool is_meant = i == number || (is_cumulative && d->handle == named->handle);
+        if (is_meant && d->epoch == w->epoch && !d->is_settled) {
+            show(w);
+            fail_msg("%u was acknowledged by %u and not settled", i, number);
+        }
+    }
+}
+
 /* While it lasts, nobody waits for ever: but what an open transaction holds. */
 static void check_answers(struct world *w)
 {
@@ -723,6 +743,10 @@ static void check_answers(struct world *w)
         if (!frame->is_answered && !(frame->tx && w->is_tx_open[frame->tx])) {
             show(w);
             fail_msg("f%u is never answered", i);
+        }
+        bool is_ignored = w->config.stomp.unknown_ack == CONFIG_UNKNOWN_IGNORE;
+        if (frame->ack && frame->has_receipt && !is_ignored) {
+            check_ack(w, frame->ack);
         }
     }
 }

@@ -202,8 +202,10 @@ class Case(unittest.TestCase):
 
     def tearDown(self):
         for conn in self.connections:
-            if conn.is_connected():
+            try:
                 conn.disconnect()
+            except (NotConnectedException, OSError, websocket.WebSocketException):
+                pass  # the server closed it, now or before
 
     def make(self, **options):
         """A connection that is not yet connected, and who hears what it is told."""

@@ -165,7 +165,7 @@ final class Talker implements StompSessionHandler, AutoCloseable {
         }
     }
 
-    /** DISCONNECT, unless the server has closed already. */
+    /** DISCONNECT. */
     @Override
     public void close() {
         try {
@@ -173,7 +173,7 @@ final class Talker implements StompSessionHandler, AutoCloseable {
                 session.disconnect();
             }
         } catch (MessageDeliveryException error) {
-            end();
+            // the server closed in this very moment, as it does behind an ERROR
         }
     }
 

@@ -6,6 +6,7 @@ import org.springframework.beans.factory.config.BeanPostProcessor;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.http.server.ServerHttpRequest;
+import org.springframework.messaging.simp.config.ChannelRegistration;
 import org.springframework.messaging.simp.config.MessageBrokerRegistry;
 import org.springframework.messaging.simp.user.UserRegistryMessageHandler;
 import org.springframework.web.socket.WebSocketHandler;
@@ -42,6 +43,13 @@ class ChatConfiguration implements WebSocketMessageBrokerConfigurer {
                 .setSystemHeartbeatReceiveInterval(HEARTBEAT_MS)
                 .setUserDestinationBroadcast("/topic/chat.unresolved")
                 .setUserRegistryBroadcast("/topic/chat.users");
+    }
+
+    // One thread: else a browser's COMMIT may overtake its SEND. Spring's own way to keep the order, setPreserveReceiveOrder, loses
+    // messages for users with several sessions ("Expected mutable SimpMessageHeaderAccessor").
+    @Override
+    public void configureClientInboundChannel(ChannelRegistration registration) {
+        registration.taskExecutor().corePoolSize(1).maxPoolSize(1);
     }
 
     @Override
