@@ -363,6 +363,9 @@ void tx_begin(struct session *s, const struct stomp_frame *frame);
 
 /* A SEND, ACK or NACK with a transaction header. */
 void tx_take(struct session *s, const struct stomp_frame *frame, struct slice id);
+
+/* A frame was refused before it came to its transaction, if it has one: COMMIT will be as well. */
+void tx_spoil(struct session *s, const struct stomp_frame *frame);
 void tx_commit(struct session *s, const struct stomp_frame *frame);
 void tx_abort(struct session *s, const struct stomp_frame *frame);
 void tx_clear(struct session *s);
