@@ -96,7 +96,7 @@ void commit_done(struct session *s, struct commit *commit)
     }
     if (commit->has_failed) {
         give_up(s, commit);
-    } else if (s->state != SESSION_STATE_CLOSED) {
+    } else if (!commit->is_dropped && s->state != SESSION_STATE_CLOSED) {
         succeed(s, commit);
     }
     free_commit(s, commit);
@@ -104,6 +104,7 @@ void commit_done(struct session *s, struct commit *commit)
 
 void commit_drop(struct session *s, struct commit *commit)
 {
+    commit->is_dropped = true;
     if (--commit->n_left == 0) {
         free_commit(s, commit);
     }

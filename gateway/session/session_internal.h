@@ -29,6 +29,7 @@ enum session_state {
 struct commit {
     size_t n_left;
     bool has_failed;           /* its ERROR was sent: no RECEIPT and no acks will follow */
+    bool is_dropped;           /* nor here, because not all of it was sent; but without an ERROR */
     struct parked_frame *acks; /* its ACKs and NACKs, owned: they go when all is confirmed */
     struct slice receipt;      /* ptr NULL: none was asked for */
 };
@@ -354,7 +355,7 @@ void commit_done(struct session *s, struct commit *commit);
 void commit_refuse(struct session *s, struct commit *commit, unsigned position,
                    const struct error_about *about, const struct session_problem *problem);
 
-/* One SEND of the COMMIT was given up with its session. */
+/* One SEND of the COMMIT was given up with its session: there is nothing more to answer. */
 void commit_drop(struct session *s, struct commit *commit);
 
 /* ---- tx.c: BEGIN, COMMIT, ABORT ---- */
