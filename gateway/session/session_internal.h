@@ -108,7 +108,7 @@ struct sync {
 
 /* Invariants: `waiting` is empty unless the state is LOGIN or a SUBSCRIBE is outstanding (between
  * steps); everything in `parked_sends` came before everything in `waiting`; parked_bytes is the sum
- * of the sizes in both. */
+ * of the sizes in both, and of the acks of COMMITs. */
 struct session {
     uint32_t magic;
     enum session_state state;
