@@ -721,6 +721,41 @@ describe('rights at the broker that are taken away, and given back', () => {
         await again.next(message('back'));
     });
 
+    test('those that docs/OPERATIONS.md names are enough', async () => {
+        const own = 'stomp-subscription-.*|stomp\\.gen-.*|rights\\..*';
+        await rights({
+            configure: `^(stompgate\\..*|${own})$`,
+            write: `^(stompgate\\..*|amq\\.(topic|default)|${own})$`,
+            read: `^(stompgate\\..*|amq\\.(topic|rabbitmq\\.event)|${own})$`,
+        });
+        const everybody = { send: ['*'], subscribe: ['*'], queues: ['*'] };
+        const fresh = await h.gateway({
+            broker: { user, password: 'x' },
+            route: [{ prefix: '/topic/', store: true, queues: ['*'] }, { prefix: '/queue/', ...everybody }],
+        });
+        const queue = unique('rights.');
+        h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${queue}`));
+        const wire = await client(fresh);
+        const open = async (id, destination, headers) => {
+            wire.send('SUBSCRIBE', { id, destination, receipt: id, ...headers });
+            await wire.receipt(id);
+        };
+        await open('shared', '/topic/rights');
+        await open('private', '/topic/rights', { ack: 'client' });
+        await open('durable', '/topic/rights', { durable: 'true' });
+        await open('queue', `/queue/${queue}`, { ack: 'client' });
+        wire.send('SEND', { destination: `/queue/${queue}`, 'reply-to': '/temp-queue/x' }, 'question');
+        const question = await wire.next(message('question'));
+        await sendAndWait(wire, question.headers['reply-to'], 'answer');
+        await wire.next(message('answer'));
+        await sendAndWait(wire, '/topic/rights', 'x');
+        const ids = await Promise.all([1, 2, 3].map(async () => (await wire.next(message('x'))).headers.subscription));
+        assert.deepEqual(ids.sort(), ['durable', 'private', 'shared']);
+        await wire.disconnect();
+        await fresh.stop();
+        await rights();
+    });
+
     test('to configure, and the connection cut: who hears nothing any more is told', async () => {
         const shared = await client(gw);
         await subscribe(shared, '/topic/revoked.shared');
