@@ -18,6 +18,7 @@
 #define NO_ROUTE 312
 
 struct absent {
+    struct list node; /* in pc->ready, then in publisher.asked */
     struct request handled;
     struct pub_channel *pc;
     uint64_t id;
@@ -25,7 +26,6 @@ struct absent {
     struct list held;
     size_t n_unconfirmed; /* returned, the confirm is to come */
     bool is_handled;
-    bool is_asked;
     size_t len;
     char queue[];
 };
@@ -33,6 +33,7 @@ struct absent {
 static void free_absent(struct broker *b, struct absent *a)
 {
     map_take(&a->pc->absents, a->queue, a->len);
+    list_remove(&a->node);
     if (!list_is_empty(&a->handled.node)) {
         channel_forget(&b->channels[a->pc->number], &a->handled);
     }
@@ -47,10 +48,11 @@ static struct absent *find(const struct pub_channel *pc, const struct publicatio
     return map_get(&pc->absents, p->routing_key.ptr, p->routing_key.len);
 }
 
+/* True once in the life of each: nothing is noted any more when it is handled. */
 static void check_ready(struct broker *b, struct absent *a)
 {
-    if (a->is_handled && a->n_unconfirmed == 0 && !a->is_asked) {
-        a->pc->asks_for_queues = true;
+    if (a->is_handled && a->n_unconfirmed == 0) {
+        list_push(&a->pc->ready, &a->node);
         broker_wake(b);
     }
 }
@@ -74,6 +76,7 @@ static struct absent *absent_new(struct broker *b, struct pub_channel *pc, struc
     a->len = queue.len;
     a->pc = pc;
     a->id = ++b->publisher.last_absent;
+    list_init(&a->node);
     list_init(&a->handled.node);
     list_init(&a->returned);
     list_init(&a->held);
@@ -95,7 +98,8 @@ void absent_note_return(struct broker *b, struct pub_channel *pc, struct publica
     }
     struct absent *a = find(pc, p);
     a = a ? a : absent_new(b, pc, p->routing_key);
-    if (a) { /* else it is settled as what it is: returned */
+    /* Else it is settled as what it is: returned. Also when no more was to come for this queue. */
+    if (a && !a->is_handled) {
         p->absent = a;
         a->n_unconfirmed++;
     }
@@ -162,15 +166,14 @@ static void give_up(struct broker *b, struct absent *a)
     }
 }
 
-static struct absent *find_by_id(struct broker *b, uint64_t id)
+/* Answers come in the order of the questions, so it is the first, or gone. */
+static struct absent *find_asked(struct broker *b, uint64_t id)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        struct map_entry entry;
-        for (size_t cursor = 0; map_next(&b->publisher.channels[i].absents, &cursor, &entry);) {
-            struct absent *a = entry.value;
-            if (a->id == id) {
-                return a;
-            }
+    struct list *asked = &b->publisher.asked;
+    for (struct list *n = asked->next; n != asked; n = n->next) {
+        struct absent *a = LIST_OWNER(n, struct absent, node);
+        if (a->id == id) {
+            return a;
         }
     }
     return NULL;
@@ -179,29 +182,18 @@ static struct absent *find_by_id(struct broker *b, uint64_t id)
 /* Whether it stands now will be seen when the publishes are sent. */
 static void on_declared(struct broker *b, uint64_t id, const struct broker_reply *reply)
 {
-    struct absent *a = find_by_id(b, id);
+    struct absent *a = find_asked(b, id);
     (void)reply;
     if (a) {
         send_again(b, a);
     }
 }
 
-static struct absent *find_ready(const struct pub_channel *pc)
-{
-    struct map_entry entry;
-    for (size_t cursor = 0; map_next(&pc->absents, &cursor, &entry);) {
-        struct absent *a = entry.value;
-        if (a->is_handled && a->n_unconfirmed == 0 && !a->is_asked) {
-            return a;
-        }
-    }
-    return NULL;
-}
-
 static void ask(struct broker *b, struct absent *a)
 {
     struct slice queue = {a->queue, a->len};
-    a->is_asked = true;
+    list_remove(&a->node);
+    list_push(&b->publisher.asked, &a->node);
     if (list_is_empty(&a->returned) || !b->publisher.missing_queue(b->owner, queue)) {
         give_up(b, a);
     } else if (declare_inside(b, queue, on_declared, a->id) < 0) {
@@ -211,12 +203,8 @@ static void ask(struct broker *b, struct absent *a)
 
 void absent_pump(struct broker *b, struct pub_channel *pc)
 {
-    if (!pc->asks_for_queues) {
-        return;
-    }
-    pc->asks_for_queues = false;
-    for (struct absent *a = find_ready(pc); a; a = find_ready(pc)) {
-        ask(b, a);
+    while (!list_is_empty(&pc->ready)) {
+        ask(b, LIST_OWNER(pc->ready.next, struct absent, node));
     }
 }
 
@@ -250,5 +238,4 @@ void absent_put_back_returned(struct broker *b, struct pub_channel *pc)
         publisher_put_first(pc, &a->returned);
         free_absent(b, a);
     }
-    pc->asks_for_queues = false;
 }

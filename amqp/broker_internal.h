@@ -519,7 +519,7 @@ struct pub_channel {
     uint64_t return_hint;               /* returns come in the order of publishes */
     char waits_for[CODEC_NAME_MAX + 1]; /* an exchange that is being declared again; empty: none */
     struct map absents;                 /* queues that are gone, by name */
-    bool asks_for_queues;               /* the owner is to be asked about one of these */
+    struct list ready;                  /* of these, those that the owner is to be asked about */
 };
 
 struct publisher {
@@ -530,6 +530,7 @@ struct publisher {
     bool closed_connection; /* the suspects did: they go one at a time over both channels */
     bool (*missing)(void *owner, struct slice exchange);
     bool (*missing_queue)(void *owner, struct slice queue);
+    struct list asked; /* absent queues that are being declared again */
     uint64_t last_absent;
 };
 

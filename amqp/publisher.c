@@ -16,10 +16,12 @@ static struct pub_channel *pub_of(struct broker *b, unsigned number)
 
 void publisher_init(struct broker *b)
 {
+    list_init(&b->publisher.asked);
     for (unsigned i = 0; i < 2; i++) {
         struct pub_channel *pc = &b->publisher.channels[i];
         pc->number = i == 0 ? CH_FIXED : CH_DYNAMIC;
         list_init(&pc->unsent);
+        list_init(&pc->ready);
         confirm_init(&pc->sent);
     }
 }

@@ -152,12 +152,13 @@ void private_side_resume(struct private_side *p, uint64_t client)
 
 bool private_side_has_queue(const struct private_side *p, uint64_t client, struct slice queue)
 {
-    const struct private_name *name = map_get(&p->names, queue.ptr, queue.len);
-    for (const struct list *node = name ? name->subscriptions.next : NULL;
-         name && node != &name->subscriptions; node = node->next) {
+    const struct private_session *s = find(p, client);
+    for (const struct list *node = s ? s->subscriptions.next : NULL; s && node != &s->subscriptions;
+         node = node->next) {
         const struct private_subscription *sub =
-            LIST_OWNER(node, struct private_subscription, by_name);
-        if (sub->session->client == client && sub->state == PRIVATE_STANDS && sub->is_declared) {
+            LIST_OWNER(node, struct private_subscription, node);
+        if (sub->state == PRIVATE_STANDS && sub->is_declared &&
+            slice_equals(sub->queue->name, queue)) {
             return true;
         }
     }
@@ -244,26 +245,47 @@ void private_side_room(struct private_side *p)
     }
 }
 
-static bool is_bound_so(const struct private_subscription *sub, struct slice exchange,
-                        struct slice queue, struct slice key)
+static bool is_bound_to(const struct private_subscription *sub, struct slice exchange)
 {
     const struct private_queue *q = sub->queue;
-    return sub->state == PRIVATE_STANDS && q->exchange.ptr && slice_equals(q->exchange, exchange) &&
-           (!queue.ptr || (slice_equals(q->name, queue) && slice_equals(q->key, key)));
+    return sub->state == PRIVATE_STANDS && q->exchange.ptr && slice_equals(q->exchange, exchange);
+}
+
+/* Not here: what it is found in is being walked. */
+static void bind_again_soon(struct private_subscription *sub)
+{
+    sub->has_gap = true;
+    wheel_set(sub->session->side->options.wheel, &sub->timer, 0);
+}
+
+/* Every room that somebody leaves, at any gateway, is such news: only the queue's own subscriptions
+ * are looked at. */
+static void binding_deleted(struct private_side *p, struct slice exchange, struct slice queue,
+                            struct slice key)
+{
+    const struct private_name *name = map_get(&p->names, queue.ptr, queue.len);
+    for (const struct list *node = name ? name->subscriptions.next : NULL;
+         name && node != &name->subscriptions; node = node->next) {
+        struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, by_name);
+        if (is_bound_to(sub, exchange) && slice_equals(sub->queue->key, key)) {
+            bind_again_soon(sub);
+        }
+    }
 }
 
 void private_side_deleted(struct private_side *p, struct slice exchange, struct slice queue,
                           struct slice key)
 {
     struct map_entry entry;
+    if (queue.ptr) {
+        binding_deleted(p, exchange, queue, key);
+        return;
+    }
     for (size_t cursor = 0; map_next(&p->subscriptions, &cursor, &entry);) {
         struct private_subscription *sub = entry.value;
-        if (is_bound_so(sub, exchange, queue, key)) {
-            sub->has_gap = true;
-            if (!queue.ptr) {
-                private_subscription_exchange_gone(sub);
-            }
-            wheel_set(p->options.wheel, &sub->timer, 0); /* binds again: the map is walked here */
+        if (is_bound_to(sub, exchange)) {
+            private_subscription_exchange_gone(sub);
+            bind_again_soon(sub);
         }
     }
 }

@@ -131,13 +131,12 @@ void private_name_leave(struct private_subscription *sub)
         free(name);
         return;
     }
-    bool is_owned = false;
-    for (struct list *node = name->subscriptions.next; node != &name->subscriptions;
+    bool is_owned = !name->owner;
+    for (struct list *node = name->subscriptions.next; node != &name->subscriptions && !is_owned;
          node = node->next) {
-        is_owned = is_owned ||
-                   LIST_OWNER(node, struct private_subscription, by_name)->session == name->owner;
+        is_owned = LIST_OWNER(node, struct private_subscription, by_name)->session == name->owner;
     }
-    if (name->owner && !is_owned) {
+    if (!is_owned) {
         name->owner = NULL;
         wake_others(name, p);
     }

@@ -11,10 +11,12 @@
 struct entry {
     uint64_t tag;
     int64_t offset;
+    bool is_settled;
 };
 
+/* Invariant: the first of the entries is not settled. */
 struct private_stream {
-    struct entry *entries; /* not settled, oldest first; those from `head` on */
+    struct entry *entries; /* oldest first, by tag; those from `head` on */
     size_t head;
     size_t n;
     size_t cap;
@@ -36,20 +38,41 @@ static bool offset_of(const struct broker_delivery *delivery, int64_t *offset)
     return false;
 }
 
+/* Moves what is not settled to the front. */
+static void compact(struct private_stream *stream)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < stream->n; i++) {
+        struct entry entry = stream->entries[stream->head + i];
+        if (!entry.is_settled) {
+            stream->entries[kept++] = entry;
+        }
+    }
+    stream->head = 0;
+    stream->n = kept;
+}
+
+/* At least half of it is free then, so that not every push moves them all. */
+static int make_room(struct private_stream *stream)
+{
+    compact(stream);
+    if (stream->n < stream->cap / 2) {
+        return 0;
+    }
+    size_t cap = stream->cap ? stream->cap * 2 : 64;
+    struct entry *entries = realloc(stream->entries, cap * sizeof *entries);
+    if (!entries) {
+        return -1;
+    }
+    stream->entries = entries;
+    stream->cap = cap;
+    return 0;
+}
+
 static int push(struct private_stream *stream, struct entry entry)
 {
-    if (stream->head > 0 && stream->head + stream->n == stream->cap) {
-        memmove(stream->entries, stream->entries + stream->head, stream->n * sizeof entry);
-        stream->head = 0;
-    }
-    if (stream->n == stream->cap) {
-        size_t cap = stream->cap ? stream->cap * 2 : 64;
-        struct entry *entries = realloc(stream->entries, cap * sizeof entry);
-        if (!entries) {
-            return -1;
-        }
-        stream->entries = entries;
-        stream->cap = cap;
+    if (stream->head + stream->n == stream->cap && make_room(stream) != 0) {
+        return -1;
     }
     stream->entries[stream->head + stream->n++] = entry;
     return 0;
@@ -81,20 +104,38 @@ bool private_stream_take(struct private_subscription *sub, const struct broker_d
     return true;
 }
 
-static void forget(struct private_stream *stream, uint64_t tag, bool is_multiple)
+/* The first entry that is not older than this tag. */
+static size_t find(const struct private_stream *stream, uint64_t tag)
 {
-    while (stream->n > 0 && (is_multiple ? stream->entries[stream->head].tag <= tag
-                                         : stream->entries[stream->head].tag == tag)) {
-        stream->head++;
-        stream->n--;
-    }
-    struct entry *entries = stream->entries + stream->head;
-    for (size_t i = 0; i < stream->n && !is_multiple && entries[i].tag <= tag; i++) {
-        if (entries[i].tag == tag) {
-            memmove(entries + i, entries + i + 1, (stream->n - i - 1) * sizeof *entries);
-            stream->n--;
+    size_t low = 0;
+    size_t high = stream->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (stream->entries[stream->head + middle].tag < tag) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
+    return low;
+}
+
+/* A session may have tens of thousands unsettled, and settle them in any order: so nothing is moved
+ * here. */
+static void forget(struct private_stream *stream, uint64_t tag, bool is_multiple)
+{
+    size_t at = find(stream, tag);
+    struct entry *first = stream->entries + stream->head;
+    bool is_there = at < stream->n && first[at].tag == tag;
+    if (is_there) {
+        first[at].is_settled = true;
+    }
+    size_t n = is_multiple ? at : 0;
+    while (n < stream->n && first[n].is_settled) {
+        n++;
+    }
+    stream->head += n;
+    stream->n -= n;
 }
 
 void private_stream_settled(struct private_session *s, const struct session_settle *settle)

@@ -576,11 +576,11 @@ static void pay(struct private_subscription *sub)
 /* Another subscription of the same session to the same queue keeps it. */
 static bool is_needed_by_another(const struct private_subscription *sub)
 {
-    const struct list *all = &sub->name->subscriptions;
+    const struct list *all = &sub->session->subscriptions;
     for (const struct list *node = all->next; node != all; node = node->next) {
         const struct private_subscription *other =
-            LIST_OWNER(node, struct private_subscription, by_name);
-        if (other != sub && other->session == sub->session && other->state != PRIVATE_ENDING) {
+            LIST_OWNER(node, struct private_subscription, node);
+        if (other != sub && other->name == sub->name && other->state != PRIVATE_ENDING) {
             return true;
         }
     }

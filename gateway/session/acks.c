@@ -90,11 +90,10 @@ static void refuse(struct session *s, const struct stomp_frame *frame, enum find
                      frame->command_text.ptr, id_header(s));
     } else if (finding == ACK_FOREIGN) {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Subscription not found",
-                     "Message with id \"%.*s\" has no subscription\n", (int)id.len, id.ptr);
+                     "Message with id \"%.*s\" has no subscription", (int)id.len, id.ptr);
     } else {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "precondition_failed",
-                     "PRECONDITION_FAILED - unknown delivery tag %llu\n",
-                     (unsigned long long)number);
+                     "PRECONDITION_FAILED - unknown delivery tag %llu", (unsigned long long)number);
     }
 }
 

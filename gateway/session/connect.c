@@ -104,7 +104,7 @@ void connect_begin(struct session *s, const struct stomp_frame *frame)
     uint32_t cy_ms;
     if (frame->command != STOMP_CONNECT) {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Illegal command",
-                     "You must log in using CONNECT first\n");
+                     "You must log in using CONNECT first");
         return;
     }
     enum stomp_version version;

@@ -252,12 +252,12 @@ static void outcome_is(struct session_problem *problem, enum broker_outcome outc
                     "failed.\n");
         return;
     case BROKER_RETURNED:
-        error_write(problem, CLOSE_BROKER, name ? name : "no_route", "%s\n",
-                    has_text ? text : "The message was returned: there is no queue for it.");
+        error_write(problem, CLOSE_BROKER, name ? name : "no_route", "%s",
+                    has_text ? text : "The message was returned: there is no queue for it.\n");
         return;
     case BROKER_REFUSED:
-        error_write(problem, CLOSE_BROKER, name ? name : "refused", "%s\n",
-                    has_text ? text : "The broker refused the message.");
+        error_write(problem, CLOSE_BROKER, name ? name : "refused", "%s",
+                    has_text ? text : "The broker refused the message.\n");
         return;
     case BROKER_UNKNOWN:
         error_write(problem, CLOSE_BROKER, "Outcome unknown", "%s",

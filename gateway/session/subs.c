@@ -138,7 +138,7 @@ static bool check_unsubscribe(struct session *s, const struct stomp_frame *frame
     }
     if (subs_is_reply_id(id)) {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid id",
-                     "The queue of a reply-to lives as long as its session\n");
+                     "UNSUBSCRIBE 'id' may not start with " TEMPS_PREFIX "\n");
         return false;
     }
     return true;

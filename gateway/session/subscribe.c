@@ -35,7 +35,7 @@ static bool check_id(struct session *s, const struct stomp_frame *frame, struct 
     if (subs_find(s, id, spelling)) {
         struct slice key = id.ptr ? id : spelling;
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Duplicated subscription identifier",
-                     "A subscription identified by '%c_%.*s' already exists.\n", id.ptr ? 'T' : 'Q',
+                     "A subscription identified by '%c_%.*s' already exists.", id.ptr ? 'T' : 'Q',
                      (int)key.len, key.ptr);
         return false;
     }

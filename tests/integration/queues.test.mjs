@@ -25,6 +25,8 @@ async function declare(name, options = {}) {
     return channel;
 }
 
+const numbers = (n) => Array.from({ length: n }, (_, i) => i);
+
 // A name for a queue that the gateway makes; deleted at the end.
 function fresh(prefix = 'q') {
     const name = unique(prefix);
@@ -293,12 +295,13 @@ describe('queues as they stand at the broker', () => {
     test('consumers explain themselves: connection, tag, prefetch', async () => {
         const name = fresh();
         const wire = await client(gw);
-        await subscribe(wire, `/queue/${name}`, { id: 'my id', 'prefetch-count': '7', ack: 'client' });
+        await subscribe(wire, `/queue/${name}`, { id: 'my id', 'prefetch-count': '7', 'x-priority': '-3', ack: 'client' });
         const described = async () => (await queueInfo(h, name)).consumer_details?.find((c) => c.channel_details.connection_name);
         const info = await waitFor(described, { what: 'the consumer in the API' });
         assert.match(info.consumer_tag, new RegExp(`^stompgate ${gw.config.gateway.name}\\.0-[0-9a-f]+ T_my id$`));
         assert.equal(info.prefetch_count, 7);
         assert.equal(info.ack_required, true);
+        assert.deepEqual(info.arguments, { 'x-priority': -3 });
         const where = info.channel_details.connection_name;
         const find = async () => (await h.management.get('/connections')).find((c) => c.name === where && c.client_properties);
         const connection = await waitFor(find, { what: 'the connection in the API' });
@@ -492,6 +495,67 @@ describe('durable subscriptions', () => {
             await send(ann, `/topic/${key}`, `${i}`);
         }
         await waitFor(() => wires.every((w) => w.frames.length === 5), { what: 'five each' });
+    });
+});
+
+describe('channels and connections', () => {
+    test('are bounded: the session too many is told, and has its turn when another has left', async () => {
+        const small = await h.gateway({ broker: { private_channels: 2, private_connections: 2 } });
+        const name = fresh('bound');
+        const wires = [];
+        for (let i = 0; i < 4; i++) {
+            wires.push(await client(small));
+            await subscribe(wires[i], `/queue/${name}`, { ack: 'client' });
+        }
+        const tooMany = await client(small);
+        const error = await refused(tooMany, 'SUBSCRIBE', { id: 's', destination: `/queue/${name}`, receipt: 'r' });
+        assert.equal(error.headers.message, 'resource_error');
+        assert.equal(error.headers['receipt-id'], 'r');
+        const shared = await client(small);
+        await subscribe(shared, '/topic/shared'); // what needs no channel of its own is not refused
+        await wires[1].disconnect();
+        const next = await client(small);
+        await subscribe(next, `/queue/${name}`);
+        const names = async () =>
+            (await h.management.get('/connections')).map((c) => c.client_properties?.connection_name).filter((n) => n?.includes(`${small.config.gateway.name}.0 private`));
+        await waitFor(async () => (await names()).length === 2, { what: 'two connections in the API' });
+        await small.stop();
+    });
+
+    test('SIGTERM: what was acknowledged stays so, the rest goes back', async () => {
+        const going = await h.gateway();
+        const name = fresh('term');
+        const wire = await client(going);
+        await subscribe(wire, `/queue/${name}`, { ack: 'client-individual' });
+        for (const body of ['a', 'b', 'c']) {
+            await send(wire, `/queue/${name}`, body);
+        }
+        const [, b] = await messages(wire, 3);
+        await ack(wire, b);
+        await going.stop();
+        const reader = await client(gw);
+        await subscribe(reader, `/queue/${name}`, { ack: 'client' });
+        assert.deepEqual((await messages(reader, 2)).map((m) => m.body), ['a', 'c']);
+    });
+
+    test('RECEIPT of SUBSCRIBE comes before the first MESSAGE, however many wait', async () => {
+        const names = numbers(5).map(() => fresh('order'));
+        for (const name of names) {
+            for (let i = 0; i < 20; i++) {
+                ann.send('SEND', { destination: `/queue/${name}` }, `${i}`);
+            }
+        }
+        await send(ann, '/topic/nobody', 'a round trip');
+        const wire = await client(gw);
+        for (const [i, name] of names.entries()) {
+            wire.send('SUBSCRIBE', { id: `${i}`, destination: `/queue/${name}`, receipt: `r${i}` });
+        }
+        await waitFor(() => wire.frames.length === 105, { what: 'five RECEIPTs and a hundred MESSAGEs' });
+        for (let i = 0; i < 5; i++) {
+            const receipt = wire.frames.findIndex((f) => f.headers['receipt-id'] === `r${i}`);
+            const first = wire.frames.findIndex((f) => f.headers.subscription === `${i}`);
+            assert.ok(receipt >= 0 && receipt < first, `subscription ${i}: RECEIPT at ${receipt}, MESSAGE at ${first}`);
+        }
     });
 });
 

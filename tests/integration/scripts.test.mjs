@@ -76,7 +76,7 @@ async function docs(file, change) {
         await cp(path.join(root, part), path.join(where, part), { recursive: true });
     }
     // the tour names folders that it does not read
-    for (const part of ['tests/integration', 'tests/clients', 'examples/chat']) {
+    for (const part of ['tests/integration', 'tests/clients', 'tests/spring', 'examples/chat']) {
         await mkdir(path.join(where, part), { recursive: true });
     }
     if (file) {
@@ -103,6 +103,7 @@ for (const [what, file, change, why] of [
     ['a reason to close that is new', 'gateway/session/reason.c', (t) => t.replace('"heartbeat"', '"tired"'), /close reason tired is missing/],
     ['a close code that is new', 'gateway/session/reason.c', (t) => t.replace('return 4500;', 'return 4501;'), /close code 4501 is missing/],
     ['an error of a frame that is new', 'stomp/error.c', (t) => t.replace('"A header has an empty name"', '"No name"'), /error "No name" is missing/],
+    ['a text of ERROR that is new', 'gateway/session/connect.c', (t) => t.replace('You must log in using CONNECT', 'First say CONNECT'), /text "First say CONNECT first" is missing/],
     ['a key that is new', 'common/config_table.c', (t) => t.replace('{KEY(broker, vhost)', '{KEY(broker, heap)'), /key broker\.heap is missing/],
     ['a key that has gone', 'common/config_table.c', (t) => t.replace('{KEY(broker, vhost)', '{KEY(broker, heap)'), /no key broker\.vhost/],
     ['a key of a route that is new', 'common/config_table.c', (t) => t.replace('{ROUTE(durable)', '{ROUTE(endures)'), /key route\.endures is missing/],

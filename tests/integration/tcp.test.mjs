@@ -275,6 +275,29 @@ describe('ends', () => {
         });
     }
 
+    test('half a close, and then a reset while much is still to be written: nobody else notices', async () => {
+        const roomy = await h.gateway({ tcp: TCP, limits: { out_queue_bytes: 16777216 } });
+        const room = `/topic/${unique()}`;
+        const [sleeper, speaker] = [await Line.connected(roomy.tcpPort), await Line.connected(roomy.tcpPort)];
+        await sleeper.subscribe(room);
+        sleeper.socket.pause();
+        for (let i = 0; i < 8; i++) {
+            speaker.send('SEND', { destination: room, receipt: i }, 'x'.repeat(1000000));
+            await speaker.receipt(i);
+        }
+        sleeper.socket.end();
+        for (const sign of ['after its end', 'once more']) {
+            speaker.send('SEND', { destination: `/topic/${unique()}`, receipt: sign });
+            await speaker.receipt(sign);
+        }
+        sleeper.socket.resetAndDestroy();
+        await waitFor(async () => (await roomy.metric('stompgate_tcp_sessions')) === 1, { what: 'its session to end' });
+        speaker.send('DISCONNECT', { receipt: 'bye' });
+        await speaker.receipt('bye');
+        speaker.destroy();
+        await roomy.stop();
+    });
+
     test('SIGTERM: the receipts that are due, then FIN, and exit 0; and who does not close is cut', async () => {
         const going = await h.gateway({ tcp: TCP, gateway: { drain_ms: 0 }, limits: { close_linger_ms: 1000 } });
         const lines = await Promise.all(Array.from({ length: 8 }, () => Line.connected(going.tcpPort)));

@@ -194,6 +194,19 @@ static void deliver(struct peer *p, const char *tag, bool is_whole)
     }
 }
 
+static void give_back(struct peer *p, uint16_t channel)
+{
+    uint8_t header[] = {
+        2,   0,   (uint8_t)channel, 0, 0, 0, 16, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128, 1,
+        'm', 0xce};
+    amqp_basic_return_t back = {.reply_code = 312,
+                                .reply_text = text("NO_ROUTE"),
+                                .exchange = text(""),
+                                .routing_key = text("gone")};
+    say(p, channel, AMQP_BASIC_RETURN_METHOD, &back);
+    assert_int_equal(buf_append(&p->out, header, sizeof(header)), 0);
+}
+
 static void misbehave(struct world *w, struct peer *p, uint16_t channel)
 {
     amqp_basic_cancel_t cancel = {.consumer_tag = text(dice(2) ? "c" : "nobody"), .nowait = 1};
@@ -201,7 +214,7 @@ static void misbehave(struct world *w, struct peer *p, uint16_t channel)
                             .multiple = (amqp_boolean_t)dice(2)};
     amqp_basic_consume_ok_t consume_ok = {.consumer_tag = text("c")};
     amqp_connection_blocked_t blocked = {.reason = text("why not")};
-    switch (dice(14)) {
+    switch (dice(15)) {
     case 0:
     case 1:
     case 2:
@@ -237,6 +250,9 @@ static void misbehave(struct world *w, struct peer *p, uint16_t channel)
             say_odd_frame(p, channel);
         } /* else says nothing where something is expected */
         break;
+    case 14:
+        give_back(p, (uint16_t)(4 + dice(2)));
+        break;
     case 13:
         send_out(p);
         hang_up(w, p);
@@ -265,19 +281,6 @@ static bool names_gone_queue(const struct codec_frame *f)
     return f->len > 11 && memcmp(f->payload + 6, "\0\4gone", 6) == 0;
 }
 
-static void give_back(struct peer *p, uint16_t channel)
-{
-    uint8_t header[] = {
-        2,   0,   (uint8_t)channel, 0, 0, 0, 16, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128, 1,
-        'm', 0xce};
-    amqp_basic_return_t back = {.reply_code = 312,
-                                .reply_text = text("NO_ROUTE"),
-                                .exchange = text(""),
-                                .routing_key = text("gone")};
-    say(p, channel, AMQP_BASIC_RETURN_METHOD, &back);
-    assert_int_equal(buf_append(&p->out, header, sizeof(header)), 0);
-}
-
 static void answer_connection(struct peer *p, amqp_method_number_t id)
 {
     amqp_connection_tune_t tune = {
@@ -300,7 +303,7 @@ static amqp_bytes_t tag_of(const struct codec_frame *f, amqp_method_number_t id)
     return (amqp_bytes_t){f->payload[at], (void *)(uintptr_t)(f->payload + at + 1)};
 }
 
-static void answer(struct peer *p, uint16_t channel, amqp_method_number_t id,
+static void answer(const struct world *w, struct peer *p, uint16_t channel, amqp_method_number_t id,
                    const struct codec_frame *f)
 {
     union {
@@ -333,6 +336,9 @@ static void answer(struct peer *p, uint16_t channel, amqp_method_number_t id,
     case AMQP_BASIC_QOS_METHOD:
     case AMQP_CONFIRM_SELECT_METHOD:
         say(p, channel, id + 1, &ok);
+        if (id == AMQP_BASIC_QOS_METHOD && channel > 3 && w->chaos) {
+            give_back(p, channel); /* too late: the answer said that no more would come */
+        }
         break;
     case AMQP_BASIC_PUBLISH_METHOD:
         p->n_published[channel]++;
@@ -358,7 +364,7 @@ static void on_client_frame(struct world *w, struct peer *p, const struct codec_
     } else if (f->channel == 0) {
         answer_connection(p, id);
     } else {
-        answer(p, f->channel, id, f);
+        answer(w, p, f->channel, id, f);
     }
 }
 

@@ -43,10 +43,11 @@ class Tap(unittest.TestResult):
 
 
 def all_tests(version, word):
-    for module in ("test_connection", "test_messages", "test_queues", "test_acks", "test_transactions"):
+    for module in ("test_connection", "test_tcp", "test_messages", "test_queues", "test_acks", "test_transactions"):
         names = vars(__import__(module))
-        for case in [value for value in names.values() if isinstance(value, type) and value.__module__ == module]:
-            if version in case.VERSIONS and world.target.scheme in case.TRANSPORTS:
+        cases = [value for value in names.values() if isinstance(value, type) and issubclass(value, world.Case)]
+        for case in cases:
+            if case is not world.Case and version in case.VERSIONS and world.target.scheme in case.TRANSPORTS:
                 kind = type(case.__name__, (case,), {"version": version})
                 yield from (kind(name) for name in unittest.defaultTestLoader.getTestCaseNames(kind) if word in name)
 

@@ -52,13 +52,6 @@ export const HABITS = [
         put: '$1',
         why: 'the same for SUBSCRIBE',
     },
-    ...['plugin', 'ours'].map((side) => ({
-        what: 'a line feed at the end of what ERROR says',
-        side,
-        find: /^(.< ERROR.*)\\n$/,
-        put: '$1',
-        why: 'the plugin ends some texts with one and some without; ours all have one',
-    })),
     {
         what: 'the order of CONNECTED',
         side: 'ours',

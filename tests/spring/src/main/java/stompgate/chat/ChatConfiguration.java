@@ -6,6 +6,7 @@ import org.springframework.beans.factory.config.BeanPostProcessor;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.http.server.ServerHttpRequest;
+import org.springframework.messaging.simp.config.ChannelRegistration;
 import org.springframework.messaging.simp.config.MessageBrokerRegistry;
 import org.springframework.messaging.simp.user.UserRegistryMessageHandler;
 import org.springframework.web.socket.WebSocketHandler;
@@ -31,7 +32,6 @@ class ChatConfiguration implements WebSocketMessageBrokerConfigurer {
     @Override
     public void configureMessageBroker(MessageBrokerRegistry registry) {
         registry.setApplicationDestinationPrefixes("/app");
-        registry.setPreservePublishOrder(true);
         registry.enableStompBrokerRelay("/topic", "/queue")
                 .setRelayHost(relay.host())
                 .setRelayPort(relay.port())
@@ -45,10 +45,15 @@ class ChatConfiguration implements WebSocketMessageBrokerConfigurer {
                 .setUserRegistryBroadcast("/topic/chat.users");
     }
 
-    // Without the order the application's threads may overtake each other with SEND and COMMIT, or SUBSCRIBE and SEND.
+    // One thread: else a browser's COMMIT may overtake its SEND. Spring's own way to keep the order, setPreserveReceiveOrder, loses
+    // messages for users with several sessions ("Expected mutable SimpMessageHeaderAccessor").
+    @Override
+    public void configureClientInboundChannel(ChannelRegistration registration) {
+        registration.taskExecutor().corePoolSize(1).maxPoolSize(1);
+    }
+
     @Override
     public void registerStompEndpoints(StompEndpointRegistry registry) {
-        registry.setPreserveReceiveOrder(true);
         registry.addEndpoint("/chat").setHandshakeHandler(new UserFromQuery());
     }
 
