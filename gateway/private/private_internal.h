@@ -177,7 +177,6 @@ struct private_subscription {
     enum private_state state;
     enum private_flow flow;
     uint8_t generation;
-    bool is_no_ack;         /* replies: nobody acknowledges them */
     bool has_stood;         /* host.subscribed was told so */
     bool has_gap;           /* the next delivery says so */
     bool is_declared;       /* the queue may be there because of us */
@@ -190,8 +189,10 @@ struct private_subscription {
     uint64_t consumer;
     uint64_t anchor;
     uint16_t prefetch;
-    uint16_t window; /* what of it is asked for */
-    uint64_t *held;  /* tags to put back */
+    uint16_t window;      /* what of it is asked for */
+    uint64_t anchor_tag;  /* of its message, to put back; 0: it has none */
+    bool is_anchor_first; /* what the anchor gets now stands in front of all others */
+    uint64_t *held;       /* tags of the others to put back */
     size_t n_held;
     size_t cap_held;
     struct private_queue *queue;
@@ -224,6 +225,9 @@ bool private_subscription_start(struct private_subscription *sub, struct session
 
 /* The same for one that may call the host. */
 void private_subscription_go(struct private_subscription *sub);
+
+/* The same for one that may not: a refusal is found again, and told, by the timer. */
+void private_subscription_go_quietly(struct private_subscription *sub);
 void private_subscription_answered(struct private_subscription *sub, enum private_request request);
 void private_subscription_delivery(struct private_subscription *sub, uint64_t consumer,
                                    const struct broker_delivery *delivery);
@@ -268,10 +272,11 @@ void private_subscription_pay(struct private_subscription *sub);
 /* ---- private_flow.c ---- */
 
 /* Something that came before is to be put back: what comes now must not overtake it. */
-bool private_flow_holds(const struct private_subscription *sub);
+bool private_flow_holds(const struct private_subscription *sub, uint64_t consumer);
 
 /* Puts it back, and stops the consumer. */
-void private_flow_hold(struct private_subscription *sub, uint64_t tag, size_t bytes);
+void private_flow_hold(struct private_subscription *sub, uint64_t consumer,
+                       const struct broker_delivery *delivery);
 void private_flow_answered(struct private_subscription *sub, enum private_request request);
 void private_flow_resume(struct private_subscription *sub);
 

@@ -1,5 +1,5 @@
-/* How subscriptions end, and what becomes of them when a queue, an exchange, a channel or a connection
- * goes. */
+/* How subscriptions end, and what becomes of them when a queue, an exchange, a channel or a
+ * connection goes. */
 #include "gateway/private/private_internal.h"
 
 #include "common/log.h"
@@ -18,7 +18,7 @@ static void reset(struct private_subscription *sub)
 {
     sub->n_asked = 0;
     sub->n_held = 0;
-    sub->consumer = sub->anchor = 0;
+    sub->consumer = sub->anchor = sub->anchor_tag = 0;
     sub->flow = PRIVATE_FLOWING;
     sub->has_exchange = false;
     private_stream_rewind(sub);
@@ -66,6 +66,7 @@ void private_subscription_cancelled(struct private_subscription *sub, uint64_t c
         return;
     }
     sub->n_held = 0;
+    sub->anchor_tag = 0;
     if (sub->queue->must_exist) {
         private_subscription_fail(sub, NULL);
         return;
@@ -137,8 +138,8 @@ static void send_cancel(struct private_subscription *sub, uint64_t consumer)
 {
     int failed = 0;
     private_subscription_count(sub, &failed,
-          private_cancel(sub->session->channel, consumer,
-                         private_subscription_cookie(sub, PRIVATE_CANCEL)));
+                               private_cancel(sub->session->channel, consumer,
+                                              private_subscription_cookie(sub, PRIVATE_CANCEL)));
 }
 
 /* What is owed when it ends. A session that leaves closes its channel, which ends its consumers. */
@@ -159,9 +160,10 @@ void private_subscription_pay(struct private_subscription *sub)
         send_cancel(sub, sub->consumer);
     }
     if (sub->owes_delete) {
-        private_subscription_count(sub, &failed,
-              private_delete_queue(channel, sub->queue->name,
-                                   private_subscription_cookie(sub, PRIVATE_DELETE)));
+        private_subscription_count(
+            sub, &failed,
+            private_delete_queue(channel, sub->queue->name,
+                                 private_subscription_cookie(sub, PRIVATE_DELETE)));
     }
     sub->anchor = sub->consumer = 0;
     sub->owes_delete = sub->owes_touch = false;

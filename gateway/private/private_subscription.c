@@ -65,7 +65,6 @@ struct private_subscription *private_subscription_new(struct private_session *s,
     sub->handle = from->handle;
     sub->prefetch = from->prefetch ? from->prefetch : (uint16_t)config->limits.prefetch;
     sub->window = sub->prefetch;
-    sub->is_no_ack = from->is_reply;
     sub->give_up_ms = *p->options.now_ms + (uint64_t)config->broker.grace_ms;
     wheel_timer_init(&sub->timer, on_timer);
     list_init(&sub->by_name);
@@ -137,7 +136,6 @@ int private_subscription_consume(struct private_subscription *sub, enum private_
     struct private_consume consume = {
         .queue = sub->queue->name,
         .tag = tag,
-        .no_ack = sub->is_no_ack,
         .prefetch = prefetch,
         .args = sub->queue->consume_args,
         .n_args = sub->queue->n_consume_args,
@@ -253,6 +251,14 @@ void private_subscription_go(struct private_subscription *sub)
     }
 }
 
+void private_subscription_go_quietly(struct private_subscription *sub)
+{
+    struct session_problem problem = {0};
+    if (!private_subscription_start(sub, &problem)) {
+        wheel_set(sub->session->side->options.wheel, &sub->timer, 0);
+    }
+}
+
 /* ---- Standing ---- */
 
 /* Bindings are asserted once in sweep_ms; not all at the same time. */
@@ -326,7 +332,11 @@ void private_subscription_bind_again(struct private_subscription *sub)
     }
     switch (check_exchange(sub, &problem)) {
     case SESSION_DONE:
-        if (bind(sub, PRIVATE_BIND_AGAIN) == 0) {
+        if (sub->flow == PRIVATE_CLOSED && !sub->session->is_held) {
+            private_subscription_go(sub); /* it waited for this; it binds as well */
+            return;
+        }
+        if (sub->destination && bind(sub, PRIVATE_BIND_AGAIN) == 0) {
             sub->n_asked++;
             sub->has_lost_exchange = false;
         }
@@ -387,12 +397,12 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
         stands(sub); /* the answer is on its way: answers wait for one another, deliveries do not */
         sub = private_subscription_get(p, consumer);
     }
-    if (!sub || (sub->state == PRIVATE_ENDING && sub->is_no_ack)) {
+    if (!sub) {
         return;
     }
-    bool must_take = private_stream_take(sub, delivery) || sub->is_no_ack;
+    bool must_take = private_stream_take(sub, delivery);
     bool gap = sub->has_gap;
-    bool is_held = s->is_held || private_flow_holds(sub);
+    bool is_held = s->is_held || private_flow_holds(sub, consumer);
     if (sub->state != PRIVATE_ENDING && (!is_held || must_take)) {
         if (give(sub, delivery, must_take)) {
             return;
@@ -404,5 +414,5 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
         }
         sub->has_gap = gap;
     }
-    private_flow_hold(sub, delivery->tag, delivery->body.len);
+    private_flow_hold(sub, consumer, delivery);
 }

@@ -159,7 +159,8 @@ static int check_user_id(const struct stomp_frame *frame, struct slice user,
 
 /* RabbitMQ writes these into a message that it dead-lettered or passed to another broker, and our
  * own report of a queue that dropped messages is told by them: nobody may forge them. It writes
- * tables into some, and would stumble over text. */
+ * tables into some, and would stumble over text; what is in those a MESSAGE shows by dotted names
+ * ("x-death.0.queue"), which are no better forged. */
 static bool is_of_broker(struct slice name)
 {
     static const char *const names[] = {
@@ -173,7 +174,8 @@ static bool is_of_broker(struct slice name)
         "x-received-from",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (name.len == strlen(names[i]) && starts_with_nocase(name, names[i])) {
+        size_t len = strlen(names[i]);
+        if (starts_with_nocase(name, names[i]) && (name.len == len || name.ptr[len] == '.')) {
             return true;
         }
     }

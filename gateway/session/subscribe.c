@@ -27,6 +27,12 @@ static bool check_id(struct session *s, const struct stomp_frame *frame, struct 
                      "'id' may have %d bytes and no control characters\n", SESSION_ID_MAX);
         return false;
     }
+    if (!id.ptr && spelling.len > DELIVERIES_SPELLING_MAX) {
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid header",
+                     "'destination' may have %d bytes where it stands for the id\n",
+                     DELIVERIES_SPELLING_MAX);
+        return false;
+    }
     if (subs_is_reply_id(id)) {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid id",
                      "\"id\" must not begin with /temp-queue/: such are made by reply-to\n");

@@ -118,5 +118,6 @@ void temps_refused(struct session *s, const struct session_problem *problem)
     parked_frame(parked, &frame);
     struct error_about about = error_about_frame(&frame);
     error_problem(s, CLOSE_REFUSED_FRAME, &about, "Reply queue refused", problem);
+    tx_spoil(s, &frame);
     parked_free(parked);
 }

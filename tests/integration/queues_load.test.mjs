@@ -122,6 +122,33 @@ describe('receiving', () => {
         await empty(name);
     });
 
+    test('who does not read his replies: the broker keeps them, and they come in order when he does', async () => {
+        const name = fresh();
+        const total = 300;
+        const body = 'z'.repeat(16384);
+        const [service, asker] = [await client(gw), await Raw.open(gw.port)];
+        await subscribe(service, `/queue/${name}`);
+        await asker.upgrade();
+        await asker.connect();
+        asker.stomp('SEND', { destination: `/queue/${name}`, 'reply-to': '/temp-queue/answers' }, 'how many?');
+        const { headers } = await message(service, 'how many?');
+        const held = await gw.metric('stompgate_private_held_total');
+        asker.socket.pause();
+        for (let i = 0; i < total; i++) {
+            service.send('SEND', { destination: headers['reply-to'] }, `${i} ${body}`);
+        }
+        await send(service, headers['reply-to'], `${total} that is all`);
+        await waitFor(async () => (await gw.metric('stompgate_private_held_total')) > held, { what: 'replies to be put back' });
+        asker.socket.resume();
+        for (let i = 0; i <= total; i++) {
+            const frame = (await asker.next()).payload.toString();
+            assert.match(frame, /\nsubscription:\/temp-queue\/answers\n/);
+            assert.equal(Number.parseInt(/\n\n(\d+) /.exec(frame)[1], 10), i);
+        }
+        asker.socket.destroy();
+        await service.disconnect();
+    });
+
     for (const [kind, headers] of [
         ['a durable queue', {}],
         ['an auto-delete queue, which must not go while its consumer pauses', { 'auto-delete': 'true' }],
