@@ -136,18 +136,21 @@ void private_side_unsubscribe(struct private_side *p, uint64_t client, uint32_t 
     }
 }
 
-void private_side_resume(struct private_side *p, uint64_t client)
+bool private_side_resume(struct private_side *p, uint64_t client)
 {
     struct private_session *s = find(p, client);
-    if (!s || !s->is_held) {
-        return;
+    bool is_narrow = false;
+    if (!s) {
+        return false;
     }
     s->is_held = false;
     for (struct list *node = s->subscriptions.next; node != &s->subscriptions;) {
         struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, node);
         node = node->next;
         private_flow_resume(sub);
+        is_narrow = is_narrow || sub->window < sub->prefetch;
     }
+    return is_narrow;
 }
 
 bool private_side_has_queue(const struct private_side *p, uint64_t client, struct slice queue)

@@ -162,6 +162,7 @@ static int ask(struct private_subscription *sub)
     int failed = 0;
     sub->state = PRIVATE_ASKED;
     sub->generation++;
+    sub->n_given = 0;
     if (!q->must_exist) {
         struct broker_declare declare = {
             .name = q->name,
@@ -383,6 +384,8 @@ static bool give(struct private_subscription *sub, const struct broker_delivery 
     struct private_side *p = sub->session->side;
     bool gap = sub->has_gap;
     sub->has_gap = false;
+    sub->n_given++;
+    sub->last_bytes = delivery->body.len;
     bool is_taken = p->options.host->delivery(p->options.reactor, sub->session->client, sub->handle,
                                               delivery, gap, must_take);
     p->stats.delivered += is_taken;
@@ -433,6 +436,8 @@ static void reset(struct private_subscription *sub)
     sub->n_held = 0;
     sub->consumer = sub->anchor = sub->anchor_tag = 0;
     sub->flow = PRIVATE_FLOWING;
+    sub->window = sub->prefetch;
+    sub->has_refused = false;
     sub->has_exchange = false;
     private_stream_rewind(sub);
 }

@@ -48,6 +48,7 @@ struct session_subscription {
     uint32_t handle;     /* unique in the session, for SESSION_SUBSCRIBED */
     void *host_data;     /* the host's; NULL at first */
     struct list unacked; /* the session's: what it delivered and nobody settled */
+    size_t n_unacked;
 };
 
 /* How deliveries of private subscriptions end at the broker. */
