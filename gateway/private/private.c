@@ -188,10 +188,12 @@ void private_side_settle(struct private_side *p, uint64_t client,
     if (settle->is_multiple) {
         put_back_held(s);
     }
-    private_stream_settled(s, settle);
-    if (settle->is_nack) {
+    /* Over a nack of a stream's message RabbitMQ closes the whole connection (540). The stream
+     * keeps it in any case. */
+    bool is_stream = private_stream_settled(s, settle);
+    if (settle->is_nack && !is_stream) {
         p->stats.requeued += settle->requeue;
-        private_nack(s->channel, settle->tag, settle->is_multiple, settle->requeue);
+        private_nack(s->channel, settle->tag, false, settle->requeue);
     } else {
         p->stats.acked++;
         private_ack(s->channel, settle->tag, settle->is_multiple);

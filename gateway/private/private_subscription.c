@@ -418,6 +418,10 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
         }
         sub->has_gap = gap;
     }
+    if (must_take) {
+        private_ack(s->channel, delivery->tag, false); /* it ends: a stream takes nothing back */
+        return;
+    }
     private_flow_hold(sub, consumer, delivery);
 }
 

@@ -57,7 +57,8 @@ struct session_settle {
     uint64_t tag;
     /* And all before it that were given to the session. What the host has on the channel and has
      * not given to it yet (because the client had no room) is not meant: it is for the host to see
-     * that it is not settled along. */
+     * that it is not settled along. Of acks alone: for one of several nacks the host may have to
+     * say something else. */
     bool is_multiple;
     bool is_nack;
     bool requeue; /* of a nack */

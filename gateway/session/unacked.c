@@ -120,7 +120,7 @@ static void tell_run(struct session *s, struct settling *settling)
 static void settle(struct session *s, struct unacked *u, struct settling *settling)
 {
     uint64_t tag = u->tag;
-    bool is_in_run = is_oldest(s->unacked, u);
+    bool is_in_run = !settling->is_nack && is_oldest(s->unacked, u);
     forget(s->unacked, u);
     if (is_in_run) {
         settling->tag = tag;
