@@ -3,16 +3,6 @@
 
 #include <stdlib.h>
 
-static bool has_control(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ERROR and false when the client may not have this id. */
 static bool check_id(struct session *s, const struct stomp_frame *frame, struct slice id,
                      struct slice spelling)
@@ -22,7 +12,7 @@ static bool check_id(struct session *s, const struct stomp_frame *frame, struct 
         error_missing_header(s, frame, "id");
         return false;
     }
-    if (id.ptr && (id.len > SESSION_ID_MAX || has_control(id))) {
+    if (id.ptr && (id.len > SESSION_ID_MAX || slice_has_control(id))) {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid header",
                      "'id' may have %d bytes and no control characters\n", SESSION_ID_MAX);
         return false;
@@ -124,13 +114,7 @@ static size_t unacked_bound(const struct session *s)
 static int read_prefetch(struct slice text, uint16_t *prefetch)
 {
     uint32_t value = 0;
-    while (text.len && text.ptr[0] == ' ') {
-        text.ptr++;
-        text.len--;
-    }
-    while (text.len && text.ptr[text.len - 1] == ' ') {
-        text.len--;
-    }
+    text = slice_trim(text);
     for (size_t i = 0; i < text.len; i++) {
         value = value * 10 + (uint32_t)((unsigned char)text.ptr[i] - '0');
         if (text.ptr[i] < '0' || text.ptr[i] > '9' || value > UINT16_MAX) {
