@@ -5,7 +5,9 @@
  *
  * A queue that is deleted with its last consumer must not be left without one: a second consumer,
  * the anchor, with a prefetch of one, is started before the first is cancelled, and ends when the
- * next one stands. The one message that it may get is put back like the others. */
+ * next one stands. The one message that it may get is put back like the others, but behind them:
+ * so the anchor gets the first of all, and the next consumer what comes behind that. Where it was
+ * not so (a message came when the anchor had none), it all goes back once more. */
 #include "gateway/private/private_internal.h"
 
 #include <stdlib.h>
@@ -63,29 +65,54 @@ static void narrow(struct private_subscription *sub, size_t bytes)
     sub->window = (uint16_t)(window > 0 ? window : 1);
 }
 
-void private_flow_hold(struct private_subscription *sub, uint64_t tag, size_t bytes)
+static bool is_anchor(const struct private_subscription *sub, uint64_t consumer)
+{
+    return sub->anchor != 0 && consumer == sub->anchor;
+}
+
+void private_flow_hold(struct private_subscription *sub, uint64_t consumer,
+                       const struct broker_delivery *delivery)
 {
     sub->session->side->stats.held++;
-    if (remember(sub, tag) != 0) {
-        private_nack(sub->session->channel, tag, false, true);
+    if (is_anchor(sub, consumer)) {
+        sub->anchor_tag = delivery->tag;
+    } else if (remember(sub, delivery->tag) != 0) {
+        private_nack(sub->session->channel, delivery->tag, false, true);
     }
     if (sub->state == PRIVATE_STANDS && sub->flow == PRIVATE_FLOWING) {
-        narrow(sub, bytes);
+        narrow(sub, delivery->body.len);
         close_flow(sub);
     }
 }
 
-bool private_flow_holds(const struct private_subscription *sub)
+static bool has_held(const struct private_subscription *sub)
 {
-    return sub->n_held > 0 || (sub->state == PRIVATE_STANDS && sub->flow != PRIVATE_FLOWING);
+    return sub->n_held > 0 || sub->anchor_tag != 0;
 }
 
-void private_flow_put_back(struct private_subscription *sub)
+bool private_flow_holds(const struct private_subscription *sub, uint64_t consumer)
+{
+    return has_held(sub) || (sub->state == PRIVATE_STANDS && sub->flow != PRIVATE_FLOWING) ||
+           (sub->state == PRIVATE_ASKED && is_anchor(sub, consumer) && !sub->is_anchor_first);
+}
+
+/* All but the anchor's. */
+static void put_back_held(struct private_subscription *sub)
 {
     for (size_t i = 0; i < sub->n_held && sub->session->channel; i++) {
         private_nack(sub->session->channel, sub->held[i], false, true);
     }
     sub->n_held = 0;
+}
+
+void private_flow_put_back(struct private_subscription *sub)
+{
+    put_back_held(sub);
+    sub->is_anchor_first = sub->anchor_tag != 0;
+    if (sub->anchor_tag && sub->session->channel) {
+        private_nack(sub->session->channel, sub->anchor_tag, false, true);
+    }
+    sub->anchor_tag = 0;
 }
 
 void private_flow_resume(struct private_subscription *sub)
@@ -95,7 +122,7 @@ void private_flow_resume(struct private_subscription *sub)
     }
     if (sub->flow == PRIVATE_CLOSED) {
         private_flow_put_back(sub);
-        private_subscription_go(sub);
+        private_subscription_go_quietly(sub); /* it may be the session itself that asks */
     } else if (sub->flow == PRIVATE_FLOWING) {
         private_flow_put_back(sub); /* its consumer could not be stopped */
     }
@@ -105,7 +132,7 @@ void private_flow_answered(struct private_subscription *sub, enum private_reques
 {
     if (request == PRIVATE_CONSUME) {
         sub->flow = PRIVATE_FLOWING;
-        if (sub->n_held > 0) { /* it was refused again meanwhile */
+        if (has_held(sub)) { /* it was refused again meanwhile, or out of order */
             close_flow(sub);
         } else if (sub->anchor) {
             cancel(sub, sub->anchor, PRIVATE_CANCEL_ANCHOR);
@@ -117,7 +144,7 @@ void private_flow_answered(struct private_subscription *sub, enum private_reques
     } else if (request == PRIVATE_CANCEL && sub->flow == PRIVATE_CLOSING) {
         sub->consumer = 0;
         sub->flow = PRIVATE_CLOSED;
-        private_flow_put_back(sub);
+        put_back_held(sub);
         if (!sub->session->is_held) {
             private_flow_resume(sub);
         }

@@ -102,7 +102,7 @@ static void deliver(struct session *s, struct session_subscription *sub,
         error_out_of_memory(s);
         return;
     }
-    if (!sub->is_reply && unacked_add(s, sub, number, delivery->tag, hash) != 0) {
+    if (unacked_add(s, sub, number, delivery->tag, hash) != 0) {
         message_unref(message);
         error_out_of_memory(s);
         return;

@@ -50,8 +50,7 @@ struct session_subscription {
     struct list unacked; /* the session's: what it delivered and nobody settled */
 };
 
-/* How deliveries of private subscriptions end at the broker. Those of an is_reply never are: the
- * host consumes them without acks. */
+/* How deliveries of private subscriptions end at the broker. */
 struct session_settle {
     uint32_t epoch;
     uint64_t tag;
