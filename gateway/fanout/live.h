@@ -27,6 +27,10 @@ struct live_host {
     /* The answer to a live_subscribe() that said SESSION_WAIT. */
     void (*subscribed)(void *owner, struct subscriber *s, const struct session_problem *problem);
 
+    /* A subscription that stood has ended: the broker refuses its binding or its queue now. It is
+     * in no room any more; live_unsubscribe() may still be called. */
+    void (*lost)(void *owner, struct subscriber *s, const struct session_problem *problem);
+
     /* The client is to be closed, at the end of the loop turn: its out queue is over its bound; its
      * route closes on a gap. Both may be said more than once. */
     void (*over)(void *owner);
