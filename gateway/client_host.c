@@ -360,17 +360,15 @@ static void private_subscribed(void *reactor, uint64_t client, uint32_t handle,
 
 /* The bound is on what waits already: a message that finds less is taken whatever its size. */
 static bool private_delivery(void *reactor, uint64_t client, uint32_t handle,
-                             const struct broker_delivery *delivery, bool gap, bool must_take)
+                             const struct broker_delivery *delivery, bool gap)
 {
     struct client *c = find(reactor, client);
     if (!c || !c->connection) {
         return true; /* not settled: it goes back with the channel */
     }
     if (c->outq.private_bytes >= (size_t)c->reactor->config->limits.private_queue_bytes) {
-        c->is_private_full = c->is_private_full || !must_take;
-        if (!must_take) {
-            return false;
-        }
+        c->is_private_full = true;
+        return false;
     }
     struct session_event event = {.type = SESSION_DELIVERY};
     event.delivery.handle = handle;

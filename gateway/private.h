@@ -45,9 +45,9 @@ struct private_host {
 
     /* `gap`: messages for this subscription may have been lost before this one. False: the client
      * has no room. Then it goes back to its queue, with all that follow for this client, until
-     * private_side_resume(); streams cannot be put back, so theirs must be taken (`must_take`). */
+     * private_side_resume(); a stream is read again from there. */
     bool (*delivery)(void *reactor, uint64_t client, uint32_t handle,
-                     const struct broker_delivery *delivery, bool gap, bool must_take);
+                     const struct broker_delivery *delivery, bool gap);
 
     /* How many of its deliveries are not settled. Asked inside private_side_resume() as well. */
     size_t (*unacked)(void *reactor, uint64_t client, uint32_t handle);

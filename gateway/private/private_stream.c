@@ -20,7 +20,7 @@ struct private_stream {
     size_t head;
     size_t n;
     size_t cap;
-    int64_t next;
+    int64_t next; /* behind the last that was taken */
 };
 
 static bool offset_of(const struct broker_delivery *delivery, int64_t *offset)
@@ -89,17 +89,38 @@ static bool can_be_stream(const struct private_queue *q)
     return q->must_exist;
 }
 
-bool private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery)
+/* False: it does not come from a stream. */
+static bool recognize(struct private_subscription *sub, const struct broker_delivery *delivery,
+                      int64_t *offset)
 {
-    struct entry entry = {.tag = delivery->tag};
-    if (!can_be_stream(sub->queue) || !offset_of(delivery, &entry.offset)) {
+    if (!can_be_stream(sub->queue) || !offset_of(delivery, offset)) {
         return false;
     }
-    if (!sub->stream) {
-        sub->stream = calloc(1, sizeof *sub->stream);
+    if (!sub->stream && (sub->stream = calloc(1, sizeof *sub->stream)) != NULL) {
+        sub->stream->next = *offset;
     }
-    if (sub->stream && push(sub->stream, entry) == 0) {
+    return true;
+}
+
+void private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery)
+{
+    struct entry entry = {.tag = delivery->tag};
+    if (recognize(sub, delivery, &entry.offset) && sub->stream && push(sub->stream, entry) == 0) {
         sub->stream->next = entry.offset + 1;
+    }
+}
+
+bool private_stream_refuse(struct private_subscription *sub, const struct broker_delivery *delivery)
+{
+    int64_t offset;
+    if (!recognize(sub, delivery, &offset)) {
+        return false;
+    }
+    struct private_stream *stream = sub->stream;
+    if (stream && stream->n > 0 &&
+        stream->entries[stream->head + stream->n - 1].tag == delivery->tag) {
+        stream->n--; /* it was to be taken */
+        stream->next = offset;
     }
     return true;
 }
@@ -151,13 +172,8 @@ bool private_stream_settled(struct private_session *s, const struct session_sett
     return is_there;
 }
 
-void private_stream_rewind(struct private_subscription *sub)
+static void seek(struct private_queue *q, int64_t offset)
 {
-    struct private_stream *stream = sub->stream;
-    struct private_queue *q = sub->queue;
-    if (!stream) {
-        return;
-    }
     size_t i = 0;
     while (i < q->n_consume_args && !slice_is(q->consume_args[i].name, OFFSET)) {
         i++;
@@ -166,9 +182,24 @@ void private_stream_rewind(struct private_subscription *sub)
     q->consume_args[i] = (struct broker_argument){
         .type = BROKER_INTEGER,
         .name = SLICE_LITERAL(OFFSET),
-        .number = stream->n > 0 ? stream->entries[stream->head].offset : stream->next,
+        .number = offset,
     };
-    stream->n = stream->head = 0;
+}
+
+void private_stream_rewind(struct private_subscription *sub)
+{
+    struct private_stream *stream = sub->stream;
+    if (stream) {
+        seek(sub->queue, stream->n > 0 ? stream->entries[stream->head].offset : stream->next);
+        stream->n = stream->head = 0;
+    }
+}
+
+void private_stream_resume(struct private_subscription *sub)
+{
+    if (sub->stream) {
+        seek(sub->queue, sub->stream->next);
+    }
 }
 
 void private_stream_free(struct private_stream *stream)

@@ -378,18 +378,18 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
 /* ---- Deliveries ---- */
 
 /* True when the host took it. False: `sub` may be gone. */
-static bool give(struct private_subscription *sub, const struct broker_delivery *delivery,
-                 bool must_take)
+static bool give(struct private_subscription *sub, const struct broker_delivery *delivery)
 {
     struct private_side *p = sub->session->side;
     bool gap = sub->has_gap;
     sub->has_gap = false;
     sub->n_given++;
     sub->last_bytes = delivery->body.len;
+    private_stream_take(sub, delivery);
     bool is_taken = p->options.host->delivery(p->options.reactor, sub->session->client, sub->handle,
-                                              delivery, gap, must_take);
+                                              delivery, gap);
     p->stats.delivered += is_taken;
-    return is_taken || must_take;
+    return is_taken;
 }
 
 void private_subscription_delivery(struct private_subscription *sub, uint64_t consumer,
@@ -404,11 +404,10 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
     if (!sub) {
         return;
     }
-    bool must_take = private_stream_take(sub, delivery);
     bool gap = sub->has_gap;
     bool is_held = s->is_held || private_flow_holds(sub, consumer);
-    if (sub->state != PRIVATE_ENDING && (!is_held || must_take)) {
-        if (give(sub, delivery, must_take)) {
+    if (sub->state != PRIVATE_ENDING && !is_held) {
+        if (give(sub, delivery)) {
             return;
         }
         s->is_held = true;
@@ -417,10 +416,6 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
             return; /* as above: the channel is being closed */
         }
         sub->has_gap = gap;
-    }
-    if (must_take) {
-        private_ack(s->channel, delivery->tag, false); /* it ends: a stream takes nothing back */
-        return;
     }
     private_flow_hold(sub, consumer, delivery);
 }

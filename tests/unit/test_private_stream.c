@@ -48,7 +48,7 @@ static void deliver(struct world *w, int n)
         struct broker_delivery delivery = {.tag = (uint64_t)w->next + 1};
         delivery.properties.headers = &header;
         delivery.properties.n_headers = 1;
-        assert_true(private_stream_take(&w->sub, &delivery));
+        private_stream_take(&w->sub, &delivery);
     }
 }
 
