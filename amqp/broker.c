@@ -70,6 +70,7 @@ void deferred_free(struct deferred *d)
     if (d) {
         list_remove(&d->node);
         free(d->text);
+        free(d->about);
         free(d);
     }
 }
@@ -122,6 +123,30 @@ void broker_defer_restored(struct broker *b, const char *kind, const char *name)
     defer_event(b, DEFERRED_RESTORED, name, kind, 0);
 }
 
+void broker_defer_broken(struct broker *b, const struct queue *q, struct slice key,
+                         const struct broker_reply *reply)
+{
+    if (!b->events->broken || q->is_internal) {
+        return;
+    }
+    size_t len = strlen(q->name) + 1;
+    struct deferred *d = deferred_new(NULL, 0);
+    char *about = d ? malloc(len + key.len) : NULL;
+    if (!about) {
+        log_error(b->name, "broker.no_memory", "event=broken name=%s", q->name);
+        deferred_free(d);
+        return;
+    }
+    memcpy(about, q->name, len);
+    if (key.len > 0) {
+        memcpy(about + len, key.ptr, key.len);
+    }
+    d->kind = DEFERRED_BROKEN;
+    d->about = about;
+    d->key = (struct slice){key.ptr ? about + len : NULL, key.len};
+    broker_defer(b, d, reply);
+}
+
 static void run(struct broker *b, struct deferred *d)
 {
     const char *text = d->text ? d->text : "";
@@ -145,6 +170,9 @@ static void run(struct broker *b, struct deferred *d)
         if (events->restored) {
             events->restored(b->owner, d->thing, text);
         }
+        break;
+    case DEFERRED_BROKEN:
+        events->broken(b->owner, d->about, d->key, &d->reply);
         break;
     case DEFERRED_STATE:
         if (events->state) {

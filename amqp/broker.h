@@ -7,8 +7,9 @@
  *
  *     topology   what we own: declares, binds, unbinds, deletes; pipelined
  *     scratch    what a client names is first touched here, passively; a 404 costs nobody else
- * anything consume    the consumers fixed      publishes to exchanges named in the configuration,
- * in confirm mode dynamic    publishes to exchanges named by clients, in confirm mode
+ *     consume    the consumers
+ *     fixed      publishes to exchanges named in the configuration, in confirm mode
+ *     dynamic    publishes to exchanges named by clients, in confirm mode
  *
  * A request that fails closes its channel (AMQP 0-9-1, 1.5 "Channel"). The request at the head of
  * the channel's first-in-first-out is the culprit and gets the answer; the others are sent again on
@@ -64,6 +65,7 @@ struct broker_options {
 };
 
 struct broker_settled;
+struct broker_reply;
 
 struct broker_events {
     /* The state changed. BROKER_UP comes after everything kept was restored. */
@@ -84,6 +86,13 @@ struct broker_events {
     /* Something we keep had been deleted by somebody else and was put back: "queue", "exchange" or
      * "binding". */
     void (*restored)(void *owner, const char *kind, const char *name);
+
+    /* A binding of this kept queue stood, and now the broker refuses it, in these words: rights
+     * were taken away, or its exchange, which is not ours to declare, has gone. key.ptr NULL: the
+     * queue itself is refused, or its consumer. It is tried again until it is dropped, and when it
+     * stands after all that is a gap. May be NULL, and may be said more than once. */
+    void (*broken)(void *owner, const char *queue, struct slice key,
+                   const struct broker_reply *reply);
 };
 
 /* Borrows loop, owner and events, which must outlive the broker; copies the options. NULL when out

@@ -186,10 +186,13 @@ void conn_say_goodbye(struct broker *b);
 
 /* ---- Deferred callbacks (broker.c) ---- */
 
+struct queue;
+
 enum deferred_kind {
     DEFERRED_DONE,
     DEFERRED_GAP,
     DEFERRED_RESTORED,
+    DEFERRED_BROKEN,
     DEFERRED_STATE,
     DEFERRED_INSIDE
 };
@@ -205,7 +208,9 @@ struct deferred {
     struct broker_reply reply;
     enum broker_state state;
     const char *thing;
-    char *text; /* reply.text or a name; owned */
+    char *text;  /* reply.text or a name; owned */
+    char *about; /* broken: queue NUL key; owned */
+    struct slice key;
 };
 
 struct deferred *deferred_new(broker_done_fn done, uint64_t cookie);
@@ -216,6 +221,9 @@ void broker_defer(struct broker *b, struct deferred *d, const struct broker_repl
 void broker_defer_all(struct broker *b, struct list *waiters, const struct broker_reply *reply);
 void broker_defer_gap(struct broker *b, const char *queue, uint64_t from_unix_ms);
 void broker_defer_restored(struct broker *b, const char *kind, const char *name);
+/* Does nothing for an owner who does not listen to it. key.ptr NULL: the whole queue. */
+void broker_defer_broken(struct broker *b, const struct queue *q, struct slice key,
+                         const struct broker_reply *reply);
 void broker_run_deferred(struct broker *b);
 /* Something waits for the end of the turn: do not sleep before. */
 void broker_wake(struct broker *b);
@@ -399,6 +407,8 @@ void group_fall_back(struct broker *b, struct group *g);
 void queue_check_whole(struct broker *b, struct queue *q);
 /* The broker refuses what had stood: it is tried again later. */
 void kept_break(struct broker *b, struct kept *k, uint64_t retry_ms);
+/* Tells the owner which deliveries will not come. An exchange needs no word: its bindings fail. */
+void kept_tell_broken(struct broker *b, const struct kept *k, const struct broker_reply *reply);
 /* Somebody took it away. `from`: since when messages may be missing. */
 void exchange_vanished(struct broker *b, struct slice name, uint64_t from_unix_ms);
 void queue_vanished(struct broker *b, struct queue *q, uint64_t from_unix_ms);

@@ -125,6 +125,9 @@ static void blame(struct broker *b, struct consumer *c, uint16_t code, const cha
     wait_again(b, c);
     if (q && code == 404) {
         queue_vanished(b, q, b->last_in_unix_ms);
+    } else if (q) {
+        struct broker_reply reply = {.code = code, .text = text};
+        broker_defer_broken(b, q, (struct slice){NULL, 0}, &reply);
     }
 }
 

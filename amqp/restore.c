@@ -4,6 +4,7 @@
  * after one round trip, and be taken away when the exact bindings stand. */
 #include "amqp/broker_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -197,6 +198,26 @@ void kept_break(struct broker *b, struct kept *k, uint64_t retry_ms)
     list_push(&b->broken, &k->work);
 }
 
+void kept_tell_broken(struct broker *b, const struct kept *k, const struct broker_reply *reply)
+{
+    struct slice whole = {NULL, 0};
+    const struct binding *x = NULL;
+    switch (k->kind) {
+    case KEPT_EXCHANGE:
+        break;
+    case KEPT_QUEUE:
+        broker_defer_broken(b, LIST_OWNER(k, struct queue, kept), whole, reply);
+        break;
+    case KEPT_BINDING:
+        x = LIST_OWNER(k, struct binding, kept);
+        if (x->group->queue) {
+            struct slice key = {x->key, x->key_len};
+            broker_defer_broken(b, x->group->queue, binding_is_prefix(x) ? whole : key, reply);
+        }
+        break;
+    }
+}
+
 static void break_bindings(struct broker *b, struct group *g, uint64_t from_unix_ms)
 {
     note_loss(g->queue, from_unix_ms);
@@ -365,6 +386,16 @@ static void on_exchange_asked(struct broker *b, uint64_t cookie, const struct br
     }
 }
 
+/* In the broker's words. */
+static void tell_missing(struct broker *b, const struct kept *k, const char *exchange)
+{
+    char text[2 * CODEC_NAME_MAX + 64];
+    snprintf(text, sizeof(text), "NOT_FOUND - no exchange '%s' in vhost '%s'", exchange,
+             b->options.vhost);
+    struct broker_reply reply = {.code = 404, .text = text};
+    kept_tell_broken(b, k, &reply);
+}
+
 /* A binding whose exchange is not there is not sent: the 404 would cost the whole channel. True:
  * try it. */
 static bool is_worth_a_try(struct broker *b, struct kept *k)
@@ -376,6 +407,9 @@ static bool is_worth_a_try(struct broker *b, struct kept *k)
     bool exists = false;
     if (probe_peek_exchange(b, slice_of(g->exchange), &exists)) {
         k->retry_at_ms = uv_now(b->loop) + (exists ? 0 : TOPOLOGY_RETRY_MS);
+        if (!exists) {
+            tell_missing(b, k, g->exchange);
+        }
         return exists;
     }
     if (probe_exchange_inside(b, g->exchange, on_exchange_asked, 0) < 0) {

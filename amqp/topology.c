@@ -148,7 +148,9 @@ static void on_refused(struct broker *b, struct kept *k, const struct answer *a)
     if (k->kind == KEPT_BINDING && binding_is_prefix(binding_of(k)) && !k->is_wanted) {
         group_fall_back(b, binding_of(k)->group);
     } else if (k->has_stood && list_is_empty(&k->waiters)) {
+        struct broker_reply reply = {.code = a->code, .text = a->text};
         kept_break(b, k, TOPOLOGY_RETRY_MS);
+        kept_tell_broken(b, k, &reply);
     } else {
         refuse(b, k, a);
     }

@@ -308,6 +308,15 @@ static void live_subscribed(void *owner, struct subscriber *s,
     client_step(owner, &event);
 }
 
+static void live_lost(void *owner, struct subscriber *s, const struct session_problem *problem)
+{
+    struct session_event event = {.type = SESSION_LOST,
+                                  .now_ms = ((struct client *)owner)->reactor->now_ms};
+    event.answer.handle = s->handle;
+    event.answer.problem = problem;
+    client_step(owner, &event);
+}
+
 static void live_over(void *owner)
 {
     client_doom(owner, SESSION_SLOW);
@@ -325,6 +334,7 @@ static void live_state(void *reactor, enum broker_state state)
 
 const struct live_host client_live_host = {
     .subscribed = live_subscribed,
+    .lost = live_lost,
     .over = live_over,
     .flush = client_flush,
     .gap = live_gap_close,

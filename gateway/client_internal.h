@@ -20,6 +20,7 @@ struct client {
     struct list waiting;  /* in reactor->waiting */
     struct list dead;     /* in reactor->dead */
     struct list written;  /* in reactor->written */
+    uint64_t flushed;     /* of outq.private_popped: what went to the socket */
     uint64_t told;        /* of outq.private_popped: what the session knows of */
     uint64_t skew;        /* from a count of private messages to the session's number of the last */
     uint64_t n_private;   /* given to the out queue */

@@ -1,5 +1,5 @@
 /* The private side of a reactor: subscriptions that have a queue or a consumer of their own, each
- * on a channel of its session. Design sections 4 and 6.
+ * on a channel of its session. DESIGN section 9.
  *
  * A session gets one private channel with its first private subscription. Channels are spread over
  * AMQP connections "stompgate <reactor> private <n>", opened on demand, so that a backlog here

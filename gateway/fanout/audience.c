@@ -292,6 +292,14 @@ size_t audience_deliver(struct audience *a, struct encoder *e, struct slice key,
     return d.n_rooms;
 }
 
+struct subscriber *room_any(const struct room *room)
+{
+    if (list_is_empty(&room->groups)) {
+        return NULL;
+    }
+    return LIST_OWNER(room->groups.next, struct group, node)->members[0].who;
+}
+
 void room_each(struct room *room, void (*fn)(struct subscriber *s, void *arg), void *arg)
 {
     struct list *next;

@@ -90,6 +90,9 @@ int room_join(struct room *room, struct subscriber *s) __attribute__((warn_unuse
 /* Takes the subscriber out of its group or waiting list; does nothing when it is nowhere. */
 void room_leave(struct subscriber *s);
 
+/* Somebody who is in it, not only waiting; NULL when nobody is. */
+struct subscriber *room_any(const struct room *room);
+
 static inline bool room_is_empty(const struct room *room)
 {
     return room->n_members == 0 && list_is_empty(&room->waiting);

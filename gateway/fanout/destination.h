@@ -1,5 +1,5 @@
-/* From the name of a destination to the pair it stands for: (exchange, routing key). Pure; design
- * section 6.
+/* From the name of a destination to the pair it stands for: (exchange, routing key). Pure; DESIGN
+ * sections 3 and 13.
  *
  * The pair is the identity: access rules, audience, storage, history and order go by it, and a name
  * is only its spelling: /topic/a/b, /topic/a.b and /exchange/amq.topic/a.b are one destination.

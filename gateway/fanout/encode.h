@@ -1,5 +1,5 @@
 /* From a delivery to the bytes of a MESSAGE: once per delivery and distinct (subscription id,
- * spelling, version, gap), whatever the number of clients. Design section 8. Pure but for malloc.
+ * spelling, version, gap), whatever the number of clients. DESIGN section 7. Pure but for malloc.
  * Belongs to one loop thread.
  *
  * Header order: subscription, destination, gap, message-id, redelivered, ack, the publisher's own

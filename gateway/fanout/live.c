@@ -96,10 +96,23 @@ static void on_restored(void *owner, const char *kind, const char *name)
     log_warn(live->options.name, "topology.restored", "kind=%s name=%s side=live", kind, name);
 }
 
+static void on_broken(void *owner, const char *queue, struct slice key,
+                      const struct broker_reply *reply)
+{
+    struct live *live = owner;
+    struct live_queue *q = map_get(&live->by_queue, queue, strlen(queue));
+    if (q) {
+        log_warn(live->options.name, "subscriptions.lost", "exchange=%s key=%.*s code=%u text=%s",
+                 q->exchange, (int)key.len, key.ptr ? key.ptr : "", reply->code,
+                 reply->text ? reply->text : "");
+        live_queue_lose(q, key, reply);
+    }
+}
+
 struct live *live_new(const struct live_options *options)
 {
     static const struct broker_events events = {
-        .state = on_state, .gap = on_gap, .restored = on_restored};
+        .state = on_state, .gap = on_gap, .restored = on_restored, .broken = on_broken};
     struct live *live = calloc(1, sizeof *live);
     if (!live) {
         return NULL;

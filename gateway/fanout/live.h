@@ -1,5 +1,5 @@
 /* The live side of a reactor: its AMQP connection "live", the live queues on it, and who listens to
- * them. Design sections 4, 6, 7.
+ * them. DESIGN section 3.
  *
  * One live queue per topic exchange, shared by all its rooms; one per fanout exchange; and for
  * exchanges of which only the administrator knows the type a tap per (exchange, key). The first
@@ -26,6 +26,10 @@ struct uv_loop_s;
 struct live_host {
     /* The answer to a live_subscribe() that said SESSION_WAIT. */
     void (*subscribed)(void *owner, struct subscriber *s, const struct session_problem *problem);
+
+    /* A subscription that stood has ended: the broker refuses its binding or its queue now. It is
+     * in no room any more; live_unsubscribe() may still be called. */
+    void (*lost)(void *owner, struct subscriber *s, const struct session_problem *problem);
 
     /* The client is to be closed, at the end of the loop turn: its out queue is over its bound; its
      * route closes on a gap. Both may be said more than once. */

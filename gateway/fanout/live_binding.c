@@ -130,6 +130,25 @@ void live_problem(const struct broker_reply *reply, struct session_problem *prob
     snprintf(problem->text, sizeof problem->text, "%s", reply->text ? reply->text : "");
 }
 
+/* Whoever is told may leave other rooms as well, and this one. */
+void live_binding_lose(struct room *room, const struct session_problem *problem)
+{
+    struct live_binding *b = room->host_data;
+    struct live_queue *q = b->queue;
+    if (b->is_bound) {
+        broker_unbind(q->live->broker, q->queue, q->exchange, room_key(room));
+    }
+    b->is_bound = false;
+    b->is_asked = false;
+    live_binding_answer(room, problem);
+    for (struct subscriber *s = room_any(room); s; s = room_any(room)) {
+        room_leave(s);
+        s->room = NULL;
+        q->live->options.host->lost(s->owner, s, problem);
+    }
+    live_binding_linger(b);
+}
+
 static void bind_done(void *owner, uint64_t cookie, const struct broker_reply *reply)
 {
     struct live *live = owner;

@@ -69,6 +69,10 @@ struct live_queue *live_queue_for(struct live *live, const struct destination *d
 int live_queue_open(struct live_queue *q);
 void live_queue_free(struct live_queue *q);
 
+/* live_queue.c: the rooms of this binding key, or with key.ptr NULL all of them, hear nothing any
+ * more. */
+void live_queue_lose(struct live_queue *q, struct slice key, const struct broker_reply *reply);
+
 /* live_queue.c: asks for the bindings of all its rooms that were not asked for. */
 void live_queue_ask(struct live_queue *q);
 
@@ -80,6 +84,10 @@ void live_binding_ask(struct live_binding *b);
 
 /* live_binding.c: tells everybody who waits: problem NULL: the binding stands. */
 void live_binding_answer(struct room *room, const struct session_problem *problem);
+
+/* live_binding.c: tells everybody in the room and everybody who waits that nothing will come, and
+ * forgets the binding. */
+void live_binding_lose(struct room *room, const struct session_problem *problem);
 
 /* live_binding.c: the room goes after the linger if nobody is in it. */
 void live_binding_linger(struct live_binding *b);

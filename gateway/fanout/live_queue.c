@@ -240,6 +240,29 @@ static void exchange_done(void *owner, uint64_t cookie, const struct broker_repl
     live_each_room(q, refuse_room, &problem);
 }
 
+static void lose_room(struct room *room, void *arg)
+{
+    live_binding_lose(room, arg);
+}
+
+/* The key of a binding may be that of a room with wildcards and of one without. */
+void live_queue_lose(struct live_queue *q, struct slice key, const struct broker_reply *reply)
+{
+    struct session_problem problem;
+    live_problem(reply, &problem);
+    problem.reason = CLOSE_BROKER;
+    if (!key.ptr) {
+        live_each_room(q, lose_room, &problem);
+        return;
+    }
+    for (int is_pattern = 0; is_pattern < 2; is_pattern++) {
+        struct room *room = audience_find(&q->audience, key, is_pattern);
+        if (room) {
+            lose_room(room, &problem);
+        }
+    }
+}
+
 struct live_queue *live_queue_for(struct live *live, const struct destination *d)
 {
     char key[2 * DESTINATION_PART_MAX + 2];

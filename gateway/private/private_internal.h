@@ -4,6 +4,7 @@
  *     private_pool.c          AMQP connections, opened and closed on demand
  *     private_session.c       the channel of a session: opened, lost, opened again
  *     private_subscription.c  one consumer: declare, bind, consume; its end
+ *     private_loss.c          what becomes of it when something goes
  *     private_flow.c          a client that has no room
  *     private_queue.c         what a subscription consumes, copied; who owns an exclusive name
  *     private_stream.c        where a stream is to be read on after a loss
@@ -231,10 +232,26 @@ void private_subscription_go(struct private_subscription *sub);
 /* The same for one that may not: a refusal is found again, and told, by the timer. */
 void private_subscription_go_quietly(struct private_subscription *sub);
 void private_subscription_answered(struct private_subscription *sub, enum private_request request);
-void private_subscription_cancelled(struct private_subscription *sub, uint64_t consumer);
 void private_subscription_delivery(struct private_subscription *sub, uint64_t consumer,
                                    const struct broker_delivery *delivery);
 
+/* Binds again where somebody unbound. */
+void private_subscription_bind_again(struct private_subscription *sub);
+
+uint64_t private_subscription_cookie(const struct private_subscription *sub,
+                                     enum private_request request);
+
+/* Starts a consumer, or the anchor. */
+int private_subscription_consume(struct private_subscription *sub, enum private_request request,
+                                 uint16_t prefetch) __attribute__((warn_unused_result));
+
+/* A request was sent, and its answer is to come; or it was not, and *failed becomes -1. */
+void private_subscription_count(struct private_subscription *sub, int *failed, int result);
+
+/* ---- private_loss.c ---- */
+
+/* The broker ended its consumer: the queue has gone. May call the host, may free it. */
+void private_subscription_cancelled(struct private_subscription *sub, uint64_t consumer);
 /* The channel has gone. `is_connection`: the connection as well. May free it. */
 void private_subscription_lost(struct private_subscription *sub, bool is_connection);
 
@@ -249,18 +266,11 @@ void private_subscription_end(struct private_subscription *sub, bool deletes_que
 void private_subscription_fail(struct private_subscription *sub,
                                const struct session_problem *problem);
 
-/* Binds again where somebody unbound. */
-void private_subscription_bind_again(struct private_subscription *sub);
-
 /* The exchange has gone: it is looked for, or declared, before it is bound to again. */
 void private_subscription_exchange_gone(struct private_subscription *sub);
 
-uint64_t private_subscription_cookie(const struct private_subscription *sub,
-                                     enum private_request request);
-
-/* Starts a consumer, or the anchor. */
-int private_subscription_consume(struct private_subscription *sub, enum private_request request,
-                                 uint16_t prefetch) __attribute__((warn_unused_result));
+/* Ending: tells the broker what is owed to it. May free it. */
+void private_subscription_pay(struct private_subscription *sub);
 
 /* ---- private_flow.c ---- */
 

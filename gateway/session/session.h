@@ -1,9 +1,9 @@
 /* One client's conversation, sans-IO: events go in with the time, actions come out through the
  * host's functions. Knows STOMP, destinations and rights; knows no socket, clock, lock, WebSocket
- * or broker connection. Design section 5.
+ * or broker connection. DESIGN section 5.
  *
  * The live MESSAGEs of shared subscriptions do not pass through here: the audience puts them on the
- * session's out queue (design section 8). Everything else does.
+ * session's out queue (DESIGN section 7). Everything else does.
  *
  * Belongs to one loop thread. Actions run inside session_step(); they must not call session_step()
  * again.

@@ -535,6 +535,69 @@ describe('what an administrator does', () => {
         await gw.stop();
     });
 
+    test('cannot delete a live queue or its binding: the broker keeps them for the connection of the gateway', async () => {
+        const gw = await h.gateway();
+        const wire = await client(gw);
+        const room = unique('ours.');
+        await subscribe(wire, `/topic/${room}`);
+        const queue = await liveQueue(gw, 'amq.topic');
+        for (const path of [`/bindings/${h.vhostPath}/e/amq.topic/q/${queue}/${room}`, `/queues/${h.vhostPath}/${queue}`]) {
+            await assert.rejects(h.management.delete(path), /cannot obtain exclusive access to locked queue/);
+        }
+        await sendAndWait(wire, `/topic/${room}`, 'heard');
+        assert.equal((await wire.next(message('heard'))).headers.gap, undefined);
+        await gw.stop();
+    });
+
+    for (const [what, words] of [
+        ['that nobody makes again', null],
+        ['that is made again at once', 'back'],
+    ]) {
+        test(`deletes an exchange of others ${what}, under shared subscriptions to it: ${words ? 'they go on' : 'ERROR not_found, to these alone'}`, async () => {
+            const gw = await h.gateway();
+            const name = unique('theirs');
+            const make = () => h.management.put(`/exchanges/${h.vhostPath}/${name}`, { type: 'topic' });
+            await make();
+            h.defer(() => h.management.delete(`/exchanges/${h.vhostPath}/${name}`));
+            const listeners = await Promise.all([client(gw), client(gw)]);
+            const other = await client(gw);
+            await subscribe(other, '/topic/undisturbed');
+            for (const wire of listeners) {
+                await subscribe(wire, `/exchange/${name}/k`);
+                await subscribe(wire, `/exchange/${name}/k`, 'twice');
+            }
+            await h.management.delete(`/exchanges/${h.vhostPath}/${name}`);
+            if (words) {
+                await make();
+                await waitFor(
+                    async () => {
+                        await sendAndWait(other, `/exchange/${name}/k`, words);
+                        return listeners.every((wire) => ['s', 'twice'].every((id) => wire.frames.some((f) => f.headers.subscription === id)));
+                    },
+                    { what: 'all of them to hear again', every: 50 },
+                );
+                assert.ok(listeners.every((wire) => wire.closed === null && wire.frames[0].headers.gap === 'true'));
+            } else {
+                for (const wire of listeners) {
+                    const error = await wire.errorFrame();
+                    assert.equal(error.headers.message, 'not_found');
+                    assert.ok(['s', 'twice'].includes(error.headers.subscription));
+                    assert.equal(error.body, `NOT_FOUND - no exchange '${name}' in vhost '/'`);
+                    await wire.waitClosed();
+                    assert.equal(wire.closed.code, 1013);
+                }
+                await make();
+                const next = await client(gw);
+                await subscribe(next, `/exchange/${name}/k`);
+                await sendAndWait(next, `/exchange/${name}/k`, 'anew');
+                await next.next(message('anew'));
+            }
+            await sendAndWait(other, '/topic/undisturbed', 'x');
+            await other.next(message('x'));
+            await gw.stop();
+        });
+    }
+
     test('bind_max: over it the prefix is bound, all rooms hear, also after a reconnect', async () => {
         const gw = await h.gateway({ broker: { bind_max: 20 }, limits: { subscriptions: 256 } });
         const wire = await client(gw);
@@ -560,6 +623,153 @@ describe('what an administrator does', () => {
         await waitFor(async () => (await gw.metric('stompgate_gaps_total')) > 0, { what: 'the gap to be seen' });
         await all('second');
         await gw.stop();
+    });
+});
+
+describe('rights at the broker that are taken away, and given back', () => {
+    const ALL = { configure: '.*', write: '.*', read: '.*' };
+    const READING = ['/topic/revoked.shared', '/exchange/amq.direct/revoked'];
+    let user;
+    let gw;
+    const rights = (of) => h.management.put(`/permissions/${h.vhostPath}/${user}`, { ...ALL, ...of });
+
+    before(async () => {
+        user = unique('user');
+        await h.management.put(`/users/${user}`, { password: 'x', tags: '' });
+        h.defer(() => h.management.delete(`/users/${user}`));
+        await rights();
+        gw = await h.gateway({ broker: { user, password: 'x', sweep_ms: 1000 } });
+    });
+
+    // Asks until the broker, which remembers what was allowed for a while, refuses: the ERROR.
+    const refusal = (ask) =>
+        waitFor(
+            async () => {
+                const wire = await client(gw);
+                ask(wire);
+                const frame = await wire.next((f) => f.command === 'RECEIPT' || f.command === 'ERROR');
+                wire.terminate();
+                return frame.command === 'ERROR' && frame;
+            },
+            { what: 'the broker to refuse it', every: 200, timeout: 90000 },
+        );
+    const allowed = (ask) =>
+        waitFor(
+            async () => {
+                const wire = await client(gw);
+                ask(wire);
+                const frame = await wire.next((f) => f.command === 'RECEIPT' || f.command === 'ERROR');
+                wire.terminate();
+                return frame.command === 'RECEIPT';
+            },
+            { what: 'it to be allowed again', every: 200, timeout: 90000 },
+        );
+
+    test('to write: who publishes hears ERROR access_refused with the receipt, nobody else is touched, and it works again', async () => {
+        const listener = await client(gw);
+        await subscribe(listener, '/topic/revoked.write');
+        const send = (destination) => (wire) => wire.send('SEND', { destination, receipt: 'r' }, 'x');
+        await rights({ write: '^(?!amq\\.direct$).*' });
+        const error = await refusal(send('/exchange/amq.direct/k'));
+        assert.equal(error.headers.message, 'access_refused');
+        assert.match(error.body, /^ACCESS_REFUSED - access to exchange 'amq\.direct' in vhost '\/' refused for user/);
+        assert.equal(error.headers['receipt-id'], 'r');
+        await sendAndWait(listener, '/topic/revoked.write', 'goes on');
+        await listener.next(message('goes on'));
+        await rights();
+        await allowed(send('/exchange/amq.direct/k'));
+        await listener.disconnect();
+    });
+
+    test('to read: subscribers go on to hear until their connection is cut, and then are told; new ones are refused; it works again', async () => {
+        const shared = await client(gw);
+        const own = await client(gw);
+        const other = await client(gw);
+        await subscribe(shared, READING[0]);
+        own.send('SUBSCRIBE', { id: 's', destination: READING[1], ack: 'client', receipt: 'own' });
+        await own.receipt('own');
+        await subscribe(other, '/fanout/revoked.other');
+        await rights({ read: '^(?!amq\\.(topic|direct)$).*' });
+        for (const destination of READING) {
+            const error = await refusal((wire) => wire.send('SUBSCRIBE', { id: 'n', destination: `${destination}.new`, ack: 'client', receipt: 'r' }));
+            assert.equal(error.headers.message, 'access_refused');
+            assert.equal(error.headers['receipt-id'], 'r');
+        }
+        // RabbitMQ asks for rights at the binding, not at the message; and the sweep may have told them already.
+        for (const [i, wire] of [shared, own].entries()) {
+            await sendAndWait(other, READING[i], 'still');
+            await wire.next((frame) => frame.command === 'ERROR' || frame.body === 'still').then((frame) => wire.frames.unshift(frame));
+        }
+        await cut(gw, 'live');
+        await cut(gw, 'private 0');
+        for (const wire of [shared, own]) {
+            const error = await wire.errorFrame();
+            assert.equal(error.headers.message, 'access_refused');
+            assert.match(error.body, /^ACCESS_REFUSED - access to exchange 'amq\.(topic|direct)' in vhost '\/' refused for user/);
+            assert.equal(error.headers.subscription, 's');
+            await wire.waitClosed();
+        }
+        await sendAndWait(other, '/fanout/revoked.other', 'undisturbed');
+        await other.next(message('undisturbed'));
+        await rights();
+        for (const destination of READING) {
+            await allowed((wire) => wire.send('SUBSCRIBE', { id: 'n', destination, receipt: 'r' }));
+        }
+        const again = await client(gw);
+        await subscribe(again, READING[0]);
+        await sendAndWait(again, READING[0], 'back');
+        await again.next(message('back'));
+    });
+
+    test('those that docs/OPERATIONS.md names are enough', async () => {
+        const own = 'stomp-subscription-.*|stomp\\.gen-.*|rights\\..*';
+        await rights({
+            configure: `^(stompgate\\..*|${own})$`,
+            write: `^(stompgate\\..*|amq\\.(topic|default)|${own})$`,
+            read: `^(stompgate\\..*|amq\\.(topic|rabbitmq\\.event)|${own})$`,
+        });
+        const everybody = { send: ['*'], subscribe: ['*'], queues: ['*'] };
+        const fresh = await h.gateway({
+            broker: { user, password: 'x' },
+            route: [{ prefix: '/topic/', store: true, queues: ['*'] }, { prefix: '/queue/', ...everybody }],
+        });
+        const queue = unique('rights.');
+        h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${queue}`));
+        const wire = await client(fresh);
+        const open = async (id, destination, headers) => {
+            wire.send('SUBSCRIBE', { id, destination, receipt: id, ...headers });
+            await wire.receipt(id);
+        };
+        await open('shared', '/topic/rights');
+        await open('private', '/topic/rights', { ack: 'client' });
+        await open('durable', '/topic/rights', { durable: 'true' });
+        await open('queue', `/queue/${queue}`, { ack: 'client' });
+        wire.send('SEND', { destination: `/queue/${queue}`, 'reply-to': '/temp-queue/x' }, 'question');
+        const question = await wire.next(message('question'));
+        await sendAndWait(wire, question.headers['reply-to'], 'answer');
+        await wire.next(message('answer'));
+        await sendAndWait(wire, '/topic/rights', 'x');
+        const ids = await Promise.all([1, 2, 3].map(async () => (await wire.next(message('x'))).headers.subscription));
+        assert.deepEqual(ids.sort(), ['durable', 'private', 'shared']);
+        await wire.disconnect();
+        await fresh.stop();
+        await rights();
+    });
+
+    test('to configure, and the connection cut: who hears nothing any more is told', async () => {
+        const shared = await client(gw);
+        await subscribe(shared, '/topic/revoked.shared');
+        await rights({ configure: '^$' });
+        await cut(gw, 'live');
+        const error = await shared.errorFrame({ timeout: 90000 });
+        assert.equal(error.headers.message, 'access_refused');
+        await shared.waitClosed();
+        await rights();
+        await allowed((wire) => wire.send('SUBSCRIBE', { id: 'n', destination: '/topic/revoked.shared', receipt: 'r' }));
+        const again = await client(gw);
+        await subscribe(again, '/topic/revoked.shared');
+        await sendAndWait(again, '/topic/revoked.shared', 'back');
+        await again.next(message('back'));
     });
 });
 

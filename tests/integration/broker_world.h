@@ -35,6 +35,8 @@ struct world {
     uint64_t gap_from;
     unsigned n_restored;
     char restored_kind[32];
+    unsigned n_broken;
+    char broken[600]; /* queue, key and the broker's words */
     unsigned n_done;
     struct broker_reply reply;
     char reply_text[300];
@@ -105,6 +107,15 @@ static inline void on_restored(void *owner, const char *kind, const char *name)
     snprintf(w->restored_kind, sizeof(w->restored_kind), "%s", kind);
 }
 
+static inline void on_broken(void *owner, const char *queue, struct slice key,
+                             const struct broker_reply *reply)
+{
+    struct world *w = owner;
+    w->n_broken++;
+    snprintf(w->broken, sizeof(w->broken), "%s %.*s %u %s", queue, (int)key.len,
+             key.ptr ? key.ptr : "", reply->code, reply->text);
+}
+
 static inline void on_done(void *owner, uint64_t cookie, const struct broker_reply *reply)
 {
     struct world *w = owner;
@@ -154,7 +165,12 @@ static inline void on_stopped(void *owner)
     ((struct world *)owner)->n_stopped++;
 }
 
-static const struct broker_events EVENTS = {on_state, on_room, on_settled, on_gap, on_restored};
+static const struct broker_events EVENTS = {.state = on_state,
+                                            .room = on_room,
+                                            .settled = on_settled,
+                                            .gap = on_gap,
+                                            .restored = on_restored,
+                                            .broken = on_broken};
 
 /* ---- The loop ---- */
 

@@ -226,7 +226,9 @@ static void test_binding_to_anothers_exchange_waits_for_its_return(void **state)
     consume(w, "sgt.live.tap", "tap", true);
     REST(w, 300);
     assert_int_equal(admin("DELETE", "/api/exchanges/%2F/sgt.theirs", ""), 204);
-    REST(w, 2500);
+    WAIT(w, n_broken, 1);
+    assert_string_equal(w->broken,
+                        "sgt.live.tap x 404 NOT_FOUND - no exchange 'sgt.theirs' in vhost '/'");
     assert_int_equal(w->n_down, 0);
     assert_int_equal(admin("PUT", "/api/exchanges/%2F/sgt.theirs", "{\"type\":\"topic\"}"), 201);
     WAIT(w, n_restored, 1);

@@ -505,7 +505,21 @@ static bool on_missing_queue(void *owner, struct slice queue)
     return dice(3) && broker_declare_queue(w->b, &spec, NULL, 0) == 0;
 }
 
-static const struct broker_events events = {on_state, on_room, on_settled, on_gap, on_restored};
+static void on_broken(void *owner, const char *queue, struct slice key,
+                      const struct broker_reply *reply)
+{
+    (void)owner;
+    assert_true(queue[0] != '\0' && key.len <= 255);
+    assert_false(reply->is_ok);
+    assert_non_null(reply->text);
+}
+
+static const struct broker_events events = {.state = on_state,
+                                            .room = on_room,
+                                            .settled = on_settled,
+                                            .gap = on_gap,
+                                            .restored = on_restored,
+                                            .broken = on_broken};
 
 static void publish_some(struct world *w)
 {

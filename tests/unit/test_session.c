@@ -171,6 +171,9 @@ static bool set_choice(struct run *r, const char *text)
     } else if (after(text, "stomp.unknown_destination")) {
         c->stomp.unknown_destination =
             strcmp(value, "ignore") == 0 ? CONFIG_UNKNOWN_IGNORE : CONFIG_UNKNOWN_ERROR;
+    } else if (after(text, "stomp.spring_user")) {
+        snprintf(r->spring_user, sizeof(r->spring_user), "%s", value);
+        c->stomp.spring_user = r->spring_user;
     } else {
         return false;
     }
@@ -545,6 +548,7 @@ static struct config_route routes[] = {
     {ROUTE("/amq/queue/", "", CONFIG_QUEUE), .send = {ann, 1}, .subscribe = {ann_and_bob, 2}},
     {ROUTE("/unshaped/", "unshaped", CONFIG_TOPIC), .send = {everybody, 1},
      .subscribe = {everybody, 1}},
+    {ROUTE("/alarm/", "alarm", CONFIG_FANOUT), OPEN},
 };
 
 static void run_init(struct run *r, const char *path, enum cut cut)

@@ -22,6 +22,7 @@ struct run {
     int line;
     enum cut cut;
     struct config config;
+    char spring_user[64];
     struct session_settings settings;
     struct session *session;
     uint64_t now_ms;
