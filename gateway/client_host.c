@@ -370,13 +370,14 @@ static void private_subscribed(void *reactor, uint64_t client, uint32_t handle,
 
 /* The bound is on what waits already: a message that finds less is taken whatever its size. */
 static bool private_delivery(void *reactor, uint64_t client, uint32_t handle,
-                             const struct broker_delivery *delivery, bool gap)
+                             const struct broker_delivery *delivery, bool gap, bool must_take)
 {
     struct client *c = find(reactor, client);
     if (!c || !c->connection) {
         return true; /* not settled: it goes back with the channel */
     }
-    if (c->outq.private_bytes >= (size_t)c->reactor->config->limits.private_queue_bytes) {
+    if (c->outq.private_bytes >= (size_t)c->reactor->config->limits.private_queue_bytes &&
+        !must_take) {
         c->is_private_full = true;
         return false;
     }

@@ -105,6 +105,7 @@ struct private_queue {
     bool is_durable;
     bool is_exclusive;
     bool is_auto_delete;
+    bool is_stream; /* its SUBSCRIBE says so; one that must exist may be one all the same */
     struct slice name;
     struct slice exchange; /* bound to; ptr NULL: not bound */
     struct slice key;
@@ -295,13 +296,19 @@ struct private_stream;
 /* Remembers it until it is settled, when it comes from a stream. */
 void private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery);
 
+/* It says that it is from a stream, and nothing else does: a message that somebody took from a
+ * stream and sent to a queue looks the same. */
+bool private_stream_is_unsure(const struct private_subscription *sub,
+                              const struct broker_delivery *delivery);
+
 /* False: it does not come from a stream. True: the next consumer will get it, if it is the first
  * that was refused, and what came behind it; nothing is to be put back. */
 bool private_stream_refuse(struct private_subscription *sub,
                            const struct broker_delivery *delivery);
 
-/* True when the one of this tag came from a stream. */
-bool private_stream_settled(struct private_session *s, const struct session_settle *settle);
+/* The subscription of this tag, if it came from a stream, or may have; else NULL. */
+const struct private_subscription *private_stream_settled(struct private_session *s,
+                                                          const struct session_settle *settle);
 
 /* Where to read on, after a loss and after a refusal: changes the arguments of the consumer. */
 void private_stream_rewind(struct private_subscription *sub);

@@ -78,22 +78,21 @@ static int push(struct private_stream *stream, struct entry entry)
     return 0;
 }
 
-/* In a queue that we declared as another kind, a header of that name is the publisher's. */
-static bool can_be_stream(const struct private_queue *q)
+bool private_stream_is_unsure(const struct private_subscription *sub,
+                              const struct broker_delivery *delivery)
 {
-    for (size_t i = 0; i < q->n_args; i++) {
-        if (slice_is(q->args[i].name, "x-queue-type") && slice_is(q->args[i].text, "stream")) {
-            return true;
-        }
-    }
-    return q->must_exist;
+    int64_t offset;
+    const struct private_queue *q = sub->queue;
+    return q->must_exist && !q->is_stream && offset_of(delivery, &offset);
 }
 
-/* False: it does not come from a stream. */
+/* False: it does not come from a stream. In a queue that we declared as another kind, a header of
+ * that name is the publisher's. */
 static bool recognize(struct private_subscription *sub, const struct broker_delivery *delivery,
                       int64_t *offset)
 {
-    if (!can_be_stream(sub->queue) || !offset_of(delivery, offset)) {
+    const struct private_queue *q = sub->queue;
+    if (!(q->is_stream || q->must_exist) || !offset_of(delivery, offset)) {
         return false;
     }
     if (!sub->stream && (sub->stream = calloc(1, sizeof *sub->stream)) != NULL) {
@@ -113,7 +112,7 @@ void private_stream_take(struct private_subscription *sub, const struct broker_d
 bool private_stream_refuse(struct private_subscription *sub, const struct broker_delivery *delivery)
 {
     int64_t offset;
-    if (!recognize(sub, delivery, &offset)) {
+    if (!sub->queue->is_stream || !recognize(sub, delivery, &offset)) {
         return false;
     }
     struct private_stream *stream = sub->stream;
@@ -160,16 +159,17 @@ static bool forget(struct private_stream *stream, uint64_t tag, bool is_multiple
     return is_there;
 }
 
-bool private_stream_settled(struct private_session *s, const struct session_settle *settle)
+const struct private_subscription *private_stream_settled(struct private_session *s,
+                                                          const struct session_settle *settle)
 {
-    bool is_there = false;
+    const struct private_subscription *found = NULL;
     for (struct list *node = s->subscriptions.next; node != &s->subscriptions; node = node->next) {
         struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, node);
         if (sub->stream && forget(sub->stream, settle->tag, settle->is_multiple)) {
-            is_there = true;
+            found = sub;
         }
     }
-    return is_there;
+    return found;
 }
 
 static void seek(struct private_queue *q, int64_t offset)
@@ -197,7 +197,7 @@ void private_stream_rewind(struct private_subscription *sub)
 
 void private_stream_resume(struct private_subscription *sub)
 {
-    if (sub->stream) {
+    if (sub->stream && sub->queue->is_stream) {
         seek(sub->queue, sub->stream->next);
     }
 }

@@ -377,7 +377,8 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
 /* ---- Deliveries ---- */
 
 /* True when the host took it. False: `sub` may be gone. */
-static bool give(struct private_subscription *sub, const struct broker_delivery *delivery)
+static bool give(struct private_subscription *sub, const struct broker_delivery *delivery,
+                 bool must_take)
 {
     struct private_side *p = sub->session->side;
     bool gap = sub->has_gap;
@@ -386,7 +387,7 @@ static bool give(struct private_subscription *sub, const struct broker_delivery 
     sub->last_bytes = delivery->body.len;
     private_stream_take(sub, delivery);
     bool is_taken = p->options.host->delivery(p->options.reactor, sub->session->client, sub->handle,
-                                              delivery, gap);
+                                              delivery, gap, must_take);
     p->stats.delivered += is_taken;
     return is_taken;
 }
@@ -403,10 +404,14 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
     if (!sub) {
         return;
     }
+    bool must_take = private_stream_is_unsure(sub, delivery);
     bool gap = sub->has_gap;
     bool is_held = s->is_held || private_flow_holds(sub, consumer);
-    if (sub->state != PRIVATE_ENDING && !is_held) {
-        if (give(sub, delivery)) {
+    if (sub->state == PRIVATE_ENDING && must_take) {
+        return; /* it goes back with the channel, if it is from a queue */
+    }
+    if (sub->state != PRIVATE_ENDING && (!is_held || must_take)) {
+        if (give(sub, delivery, must_take)) {
             return;
         }
         s->is_held = true;

@@ -25,7 +25,7 @@ static struct world *begin(void)
 {
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
-    w->queue.must_exist = true;
+    w->queue.is_stream = true;
     w->queue.consume_args = w->args;
     w->sub.queue = &w->queue;
     list_init(&w->session.subscriptions);
