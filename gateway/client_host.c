@@ -390,6 +390,18 @@ static bool private_delivery(void *reactor, uint64_t client, uint32_t handle,
     return true;
 }
 
+static size_t private_unacked(void *reactor, uint64_t client, uint32_t handle)
+{
+    struct client *c = find(reactor, client);
+    const struct session_subscription *sub;
+    for (size_t cursor = 0; c && (sub = session_subscription_next(c->session, &cursor));) {
+        if (sub->handle == handle) {
+            return sub->n_unacked;
+        }
+    }
+    return 0;
+}
+
 static void private_lost(void *reactor, uint64_t client, uint32_t handle,
                          const struct session_problem *problem)
 {
@@ -424,6 +436,7 @@ static void private_synced(void *reactor, uint64_t client, uint64_t token, bool 
 const struct private_host client_private_host = {
     .subscribed = private_subscribed,
     .delivery = private_delivery,
+    .unacked = private_unacked,
     .lost = private_lost,
     .restored = private_restored,
     .failed = private_failed,

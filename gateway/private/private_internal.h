@@ -190,6 +190,9 @@ struct private_subscription {
     uint64_t anchor;
     uint16_t prefetch;
     uint16_t window;      /* what of it is asked for */
+    size_t n_given;       /* by this consumer, to the host */
+    size_t last_bytes;    /* of the last of them */
+    bool has_refused;     /* what comes goes back: something in front of it did */
     uint64_t anchor_tag;  /* of its message, to put back; 0: it has none */
     bool is_anchor_first; /* what the anchor gets now stands in front of all others */
     uint64_t *held;       /* tags of the others to put back */
@@ -271,13 +274,15 @@ void private_subscription_pay(struct private_subscription *sub);
 
 /* ---- private_flow.c ---- */
 
-/* Something that came before is to be put back: what comes now must not overtake it. */
+/* Something that came before was, or is to be, put back: what comes now must not overtake it. */
 bool private_flow_holds(const struct private_subscription *sub, uint64_t consumer);
 
-/* Puts it back, and stops the consumer. */
+/* Puts it back, and stops the consumer. Not for what is from a stream. */
 void private_flow_hold(struct private_subscription *sub, uint64_t consumer,
                        const struct broker_delivery *delivery);
 void private_flow_answered(struct private_subscription *sub, enum private_request request);
+
+/* Starts it again, or with a wider window. */
 void private_flow_resume(struct private_subscription *sub);
 
 /* Everything that is held goes back to its queue now. */
@@ -289,7 +294,9 @@ struct private_stream;
 
 /* True when the delivery comes from a stream; it is remembered until it is settled. */
 bool private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery);
-void private_stream_settled(struct private_session *s, const struct session_settle *settle);
+
+/* True when the one of this tag came from a stream. */
+bool private_stream_settled(struct private_session *s, const struct session_settle *settle);
 
 /* Where to read on: changes the arguments of the consumer. */
 void private_stream_rewind(struct private_subscription *sub);

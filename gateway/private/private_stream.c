@@ -122,7 +122,7 @@ static size_t find(const struct private_stream *stream, uint64_t tag)
 
 /* A session may have tens of thousands unsettled, and settle them in any order: so nothing is moved
  * here. */
-static void forget(struct private_stream *stream, uint64_t tag, bool is_multiple)
+static bool forget(struct private_stream *stream, uint64_t tag, bool is_multiple)
 {
     size_t at = find(stream, tag);
     struct entry *first = stream->entries + stream->head;
@@ -136,16 +136,19 @@ static void forget(struct private_stream *stream, uint64_t tag, bool is_multiple
     }
     stream->head += n;
     stream->n -= n;
+    return is_there;
 }
 
-void private_stream_settled(struct private_session *s, const struct session_settle *settle)
+bool private_stream_settled(struct private_session *s, const struct session_settle *settle)
 {
+    bool is_there = false;
     for (struct list *node = s->subscriptions.next; node != &s->subscriptions; node = node->next) {
         struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, node);
-        if (sub->stream) {
-            forget(sub->stream, settle->tag, settle->is_multiple);
+        if (sub->stream && forget(sub->stream, settle->tag, settle->is_multiple)) {
+            is_there = true;
         }
     }
+    return is_there;
 }
 
 void private_stream_rewind(struct private_subscription *sub)

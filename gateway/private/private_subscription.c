@@ -162,6 +162,7 @@ static int ask(struct private_subscription *sub)
     int failed = 0;
     sub->state = PRIVATE_ASKED;
     sub->generation++;
+    sub->n_given = 0;
     if (!q->must_exist) {
         struct broker_declare declare = {
             .name = q->name,
@@ -382,6 +383,8 @@ static bool give(struct private_subscription *sub, const struct broker_delivery 
     struct private_side *p = sub->session->side;
     bool gap = sub->has_gap;
     sub->has_gap = false;
+    sub->n_given++;
+    sub->last_bytes = delivery->body.len;
     bool is_taken = p->options.host->delivery(p->options.reactor, sub->session->client, sub->handle,
                                               delivery, gap, must_take);
     p->stats.delivered += is_taken;
@@ -413,6 +416,10 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
             return; /* as above: the channel is being closed */
         }
         sub->has_gap = gap;
+    }
+    if (must_take) {
+        private_ack(s->channel, delivery->tag, false); /* it ends: a stream takes nothing back */
+        return;
     }
     private_flow_hold(sub, consumer, delivery);
 }
