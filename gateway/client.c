@@ -256,8 +256,7 @@ static void tell_written(struct client *c)
     event.written = c->told + c->skew;
     client_step(c, &event);
     if (c->is_private_full && c->outq.private_bytes <= low) {
-        c->is_private_full = false;
-        private_side_resume(r->private, c->id);
+        c->is_private_full = private_side_resume(r->private, c->id);
     }
 }
 

@@ -24,7 +24,8 @@ struct client {
     uint64_t told;        /* of outq.private_popped: what the session knows of */
     uint64_t skew;        /* from a count of private messages to the session's number of the last */
     uint64_t n_private;   /* given to the out queue */
-    bool is_private_full; /* the private side was told that there is no room */
+    bool is_private_full; /* the private side was told that there is no room, and has not yet all
+                             the room again that it had */
     struct list shapes;   /* queues that its SENDs declared in their own way; client_queues.c */
     size_t n_shapes;
     enum close_reason reason;

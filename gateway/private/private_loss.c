@@ -20,6 +20,8 @@ static void reset(struct private_subscription *sub)
     sub->n_held = 0;
     sub->consumer = sub->anchor = sub->anchor_tag = 0;
     sub->flow = PRIVATE_FLOWING;
+    sub->window = sub->prefetch;
+    sub->has_refused = false;
     sub->has_exchange = false;
     private_stream_rewind(sub);
 }

@@ -48,6 +48,7 @@ struct session_subscription {
     uint32_t handle;     /* unique in the session, for SESSION_SUBSCRIBED */
     void *host_data;     /* the host's; NULL at first */
     struct list unacked; /* the session's: what it delivered and nobody settled */
+    size_t n_unacked;
 };
 
 /* How deliveries of private subscriptions end at the broker. */
@@ -56,7 +57,8 @@ struct session_settle {
     uint64_t tag;
     /* And all before it that were given to the session. What the host has on the channel and has
      * not given to it yet (because the client had no room) is not meant: it is for the host to see
-     * that it is not settled along. */
+     * that it is not settled along. Of acks alone: for one of several nacks the host may have to
+     * say something else. */
     bool is_multiple;
     bool is_nack;
     bool requeue; /* of a nack */

@@ -283,6 +283,11 @@ bool subs_is_reply_id(struct slice id);
 /* True while one more is allowed. */
 bool subs_has_room(const struct session *s);
 
+/* How many messages a new private subscription may have unacknowledged: `wish`, or where that is 0
+ * the default or what the session has left of limits.unacked. ERROR and false when it cannot be. */
+bool subs_grant_prefetch(struct session *s, const struct error_about *about, uint16_t wish,
+                         uint16_t *granted);
+
 /* A new one, kept in the session. NULL when out of memory. */
 struct session_subscription *subs_new(struct session *s, struct slice id, struct slice spelling);
 void subs_drop(struct session *s, struct session_subscription *sub);

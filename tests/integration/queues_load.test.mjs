@@ -149,9 +149,36 @@ describe('receiving', () => {
         await service.disconnect();
     });
 
-    for (const [kind, headers] of [
+    test('a client that paused, and acknowledges only when it has 250, gets them', async () => {
+        const name = fresh();
+        const total = 750;
+        const body = 'y'.repeat(16384);
+        await fill(name, numbers(total).map((n) => `${n} ${body}`));
+        const raw = await Raw.open(gw.port);
+        await raw.upgrade();
+        await raw.connect();
+        const held = await gw.metric('stompgate_private_held_total');
+        raw.stomp('SUBSCRIBE', { id: 's', destination: `/queue/${name}`, ack: 'client', receipt: 'r' });
+        await raw.next((frame) => frame.payload.toString().startsWith('RECEIPT\n'));
+        raw.socket.pause();
+        await waitFor(async () => (await gw.metric('stompgate_private_held_total')) > held, { what: 'messages to be put back' });
+        raw.socket.resume();
+        for (let i = 0; i < total; i++) {
+            const frame = (await raw.next((found) => found.payload.toString().startsWith('MESSAGE\n'))).payload.toString();
+            assert.equal(Number.parseInt(/\n\n(\d+) /.exec(frame)[1], 10), i);
+            if (i % 250 === 249) {
+                raw.stomp('ACK', { id: /\nack:(.*)\n/.exec(frame)[1], receipt: `acked ${i}` });
+                await raw.next((found) => found.payload.toString().includes(`acked ${i}`));
+            }
+        }
+        raw.socket.destroy();
+        await empty(name);
+    });
+
+    for (const [kind, headers, asked] of [
         ['a durable queue', {}],
         ['an auto-delete queue, which must not go while its consumer pauses', { 'auto-delete': 'true' }],
+        ['a stream', { 'x-queue-type': 'stream' }, { ack: 'client', 'prefetch-count': '1000', 'x-stream-offset': 'first' }],
     ]) {
         test(`a client that pauses gets everything, once and in order: ${kind}`, async () => {
             const name = fresh();
@@ -160,7 +187,7 @@ describe('receiving', () => {
             const raw = await Raw.open(gw.port);
             await raw.upgrade();
             await raw.connect();
-            raw.stomp('SUBSCRIBE', { id: 's', destination: `/queue/${name}`, receipt: 'r', ...headers });
+            raw.stomp('SUBSCRIBE', { id: 's', destination: `/queue/${name}`, receipt: 'r', ...headers, ...asked });
             await raw.next((frame) => frame.payload.toString().startsWith('RECEIPT\n'));
             const seen = [];
             const sender = await client(gw);
