@@ -434,7 +434,11 @@ describe('a broker that goes away', () => {
         await h.rabbitmqctl('set_vm_memory_high_watermark', '0');
         try {
             wire.send('SEND', { destination: '/topic/alarm', receipt: 'first' }, 'first');
-            await waitFor(async () => (await gw.metric('stompgate_broker_blocked')) === 1, { what: 'connection.blocked' });
+            const isBlocked = async () => {
+                wire.send('SEND', { destination: '/topic/alarm.probe' }, ''); // the broker blocks who publishes, and no sooner
+                return (await gw.metric('stompgate_broker_blocked')) === 1;
+            };
+            await waitFor(isBlocked, { every: 100, what: 'connection.blocked' });
             wire.send('SEND', { destination: '/topic/alarm', receipt: 'second' }, 'second');
             await subscribe(wire, '/topic/alarm.too', 'too');
             const beats = wire.heartbeats;
