@@ -14,6 +14,9 @@
 
 #define DESTINATION_PART_MAX 255 /* AMQP shortstr: exchange name, routing key */
 
+/* Room for destination_spell(): a prefix, and two parts of which each byte may take three. */
+#define DESTINATION_SPELLING_MAX 1700
+
 enum destination_kind {
     DESTINATION_EXCHANGE, /* shared by default; everything with an exchange that has a name */
     /* /queue/N, N without any slash, or a route of type queue with declare: it is declared. */
