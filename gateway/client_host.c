@@ -376,11 +376,10 @@ static bool private_delivery(void *reactor, uint64_t client, uint32_t handle,
     if (!c || !c->connection) {
         return true; /* not settled: it goes back with the channel */
     }
-    if (c->outq.private_bytes >= (size_t)c->reactor->config->limits.private_queue_bytes) {
-        c->is_private_full = c->is_private_full || !must_take;
-        if (!must_take) {
-            return false;
-        }
+    if (c->outq.private_bytes >= (size_t)c->reactor->config->limits.private_queue_bytes &&
+        !must_take) {
+        c->is_private_full = true;
+        return false;
     }
     struct session_event event = {.type = SESSION_DELIVERY};
     event.delivery.handle = handle;

@@ -45,7 +45,8 @@ struct private_host {
 
     /* `gap`: messages for this subscription may have been lost before this one. False: the client
      * has no room. Then it goes back to its queue, with all that follow for this client, until
-     * private_side_resume(); streams cannot be put back, so theirs must be taken (`must_take`). */
+     * private_side_resume(); a stream is read again from there. `must_take`: it may be from a
+     * stream or not, so it can neither go back nor be read again. */
     bool (*delivery)(void *reactor, uint64_t client, uint32_t handle,
                      const struct broker_delivery *delivery, bool gap, bool must_take);
 

@@ -189,9 +189,12 @@ void private_side_settle(struct private_side *p, uint64_t client,
         put_back_held(s);
     }
     /* Over a nack of a stream's message RabbitMQ closes the whole connection (540). The stream
-     * keeps it in any case. */
-    bool is_stream = private_stream_settled(s, settle);
-    if (settle->is_nack && !is_stream) {
+     * keeps it in any case; where it may be a queue, the message goes back with the channel. */
+    const struct private_subscription *stream = private_stream_settled(s, settle);
+    if (settle->is_nack && stream && !stream->queue->is_stream) {
+        return;
+    }
+    if (settle->is_nack && !stream) {
         p->stats.requeued += settle->requeue;
         private_nack(s->channel, settle->tag, false, settle->requeue);
     } else {

@@ -12,10 +12,10 @@
 
 #include <stdlib.h>
 
-/* Of a queue that we did not declare nobody has told us. */
+/* Of a queue that we did not declare nobody has told us; but no stream goes so. */
 static bool needs_anchor(const struct private_subscription *sub)
 {
-    return sub->queue->is_auto_delete || sub->queue->must_exist;
+    return sub->queue->is_auto_delete || (sub->queue->must_exist && !sub->queue->is_stream);
 }
 
 static void cancel(struct private_subscription *sub, uint64_t consumer,
@@ -113,7 +113,9 @@ void private_flow_hold(struct private_subscription *sub, uint64_t consumer,
 {
     sub->session->side->stats.held++;
     sub->has_refused = true;
-    if (is_anchor(sub, consumer)) {
+    if (private_stream_refuse(sub, delivery)) {
+        private_ack(sub->session->channel, delivery->tag, false);
+    } else if (is_anchor(sub, consumer)) {
         sub->anchor_tag = delivery->tag;
     } else if (remember(sub, delivery->tag) != 0) {
         private_nack(sub->session->channel, delivery->tag, false, true);
@@ -158,6 +160,7 @@ void private_flow_resume(struct private_subscription *sub)
         sub->is_anchor_first = sub->anchor_tag != 0;
         sub->has_refused = false;
         private_flow_put_back(sub);
+        private_stream_resume(sub);
         private_subscription_go_quietly(sub); /* it may be the session itself that asks */
     } else if (sub->flow == PRIVATE_FLOWING && sub->has_refused) {
         sub->has_refused = false;

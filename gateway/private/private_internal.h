@@ -105,6 +105,7 @@ struct private_queue {
     bool is_durable;
     bool is_exclusive;
     bool is_auto_delete;
+    bool is_stream; /* its SUBSCRIBE says so; one that must exist may be one all the same */
     struct slice name;
     struct slice exchange; /* bound to; ptr NULL: not bound */
     struct slice key;
@@ -277,7 +278,7 @@ void private_subscription_pay(struct private_subscription *sub);
 /* Something that came before was, or is to be, put back: what comes now must not overtake it. */
 bool private_flow_holds(const struct private_subscription *sub, uint64_t consumer);
 
-/* Puts it back, and stops the consumer. Not for what is from a stream. */
+/* Puts it back, and stops the consumer. */
 void private_flow_hold(struct private_subscription *sub, uint64_t consumer,
                        const struct broker_delivery *delivery);
 void private_flow_answered(struct private_subscription *sub, enum private_request request);
@@ -292,14 +293,26 @@ void private_flow_put_back(struct private_subscription *sub);
 
 struct private_stream;
 
-/* True when the delivery comes from a stream; it is remembered until it is settled. */
-bool private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery);
+/* Remembers it until it is settled, when it comes from a stream. */
+void private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery);
 
-/* True when the one of this tag came from a stream. */
-bool private_stream_settled(struct private_session *s, const struct session_settle *settle);
+/* It says that it is from a stream, and nothing else does: a message that somebody took from a
+ * stream and sent to a queue looks the same. */
+bool private_stream_is_unsure(const struct private_subscription *sub,
+                              const struct broker_delivery *delivery);
 
-/* Where to read on: changes the arguments of the consumer. */
+/* False: it does not come from a stream. True: the next consumer will get it, if it is the first
+ * that was refused, and what came behind it; nothing is to be put back. */
+bool private_stream_refuse(struct private_subscription *sub,
+                           const struct broker_delivery *delivery);
+
+/* The subscription of this tag, if it came from a stream, or may have; else NULL. */
+const struct private_subscription *private_stream_settled(struct private_session *s,
+                                                          const struct session_settle *settle);
+
+/* Where to read on, after a loss and after a refusal: changes the arguments of the consumer. */
 void private_stream_rewind(struct private_subscription *sub);
+void private_stream_resume(struct private_subscription *sub);
 void private_stream_free(struct private_stream *stream);
 
 /* ---- private.c ---- */

@@ -385,10 +385,11 @@ static bool give(struct private_subscription *sub, const struct broker_delivery 
     sub->has_gap = false;
     sub->n_given++;
     sub->last_bytes = delivery->body.len;
+    private_stream_take(sub, delivery);
     bool is_taken = p->options.host->delivery(p->options.reactor, sub->session->client, sub->handle,
                                               delivery, gap, must_take);
     p->stats.delivered += is_taken;
-    return is_taken || must_take;
+    return is_taken;
 }
 
 void private_subscription_delivery(struct private_subscription *sub, uint64_t consumer,
@@ -403,9 +404,12 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
     if (!sub) {
         return;
     }
-    bool must_take = private_stream_take(sub, delivery);
+    bool must_take = private_stream_is_unsure(sub, delivery);
     bool gap = sub->has_gap;
     bool is_held = s->is_held || private_flow_holds(sub, consumer);
+    if (sub->state == PRIVATE_ENDING && must_take) {
+        return; /* it goes back with the channel, if it is from a queue */
+    }
     if (sub->state != PRIVATE_ENDING && (!is_held || must_take)) {
         if (give(sub, delivery, must_take)) {
             return;
@@ -416,10 +420,6 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
             return; /* as above: the channel is being closed */
         }
         sub->has_gap = gap;
-    }
-    if (must_take) {
-        private_ack(s->channel, delivery->tag, false); /* it ends: a stream takes nothing back */
-        return;
     }
     private_flow_hold(sub, consumer, delivery);
 }

@@ -310,6 +310,28 @@ describe('queues as they stand at the broker', () => {
         assert.ok(!neighbour.frames.some((frame) => frame.command === 'MESSAGE'), 'nothing came again');
     });
 
+    test('a queue that had to exist, whose messages look like a stream\'s: a NACK costs nobody the connection, and no message', async () => {
+        const [name, real, other] = [fresh(), fresh('stream'), fresh()];
+        const [wire, neighbour] = [await client(gw), await client(gw)];
+        await subscribe(neighbour, `/queue/${other}`, { ack: 'client' });
+        await send(ann, `/queue/${other}`, 'kept');
+        const kept = await message(neighbour, 'kept');
+        const channel = await (await h.amqp()).createChannel();
+        await channel.assertQueue(name, { durable: true });
+        channel.sendToQueue(name, Buffer.from('taken from a stream'), { headers: { 'x-stream-offset': 7 } });
+        await channel.assertQueue(real, { durable: true, arguments: { 'x-queue-type': 'stream' } });
+        for (const [id, queue] of Object.entries({ a: name, b: real })) {
+            await subscribe(wire, `/amq/queue/${queue}`, { id, ack: 'client-individual' });
+        }
+        await send(ann, `/amq/queue/${real}`, 'streamed');
+        await nack(wire, await message(wire, 'taken from a stream'));
+        await nack(wire, await message(wire, 'streamed'));
+        await ack(neighbour, kept);
+        assert.deepEqual([wire.closed, neighbour.closed], [null, null]);
+        await wire.disconnect();
+        await waitFor(async () => (await count(h, name)).messages === 1, { what: 'the message in its queue again' });
+    });
+
     test('consumers explain themselves: connection, tag, prefetch', async () => {
         const name = fresh();
         const wire = await client(gw);

@@ -175,9 +175,10 @@ describe('receiving', () => {
         await empty(name);
     });
 
-    for (const [kind, headers] of [
+    for (const [kind, headers, asked] of [
         ['a durable queue', {}],
         ['an auto-delete queue, which must not go while its consumer pauses', { 'auto-delete': 'true' }],
+        ['a stream', { 'x-queue-type': 'stream' }, { ack: 'client', 'prefetch-count': '1000', 'x-stream-offset': 'first' }],
     ]) {
         test(`a client that pauses gets everything, once and in order: ${kind}`, async () => {
             const name = fresh();
@@ -186,7 +187,7 @@ describe('receiving', () => {
             const raw = await Raw.open(gw.port);
             await raw.upgrade();
             await raw.connect();
-            raw.stomp('SUBSCRIBE', { id: 's', destination: `/queue/${name}`, receipt: 'r', ...headers });
+            raw.stomp('SUBSCRIBE', { id: 's', destination: `/queue/${name}`, receipt: 'r', ...headers, ...asked });
             await raw.next((frame) => frame.payload.toString().startsWith('RECEIPT\n'));
             const seen = [];
             const sender = await client(gw);
