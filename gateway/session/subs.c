@@ -197,12 +197,14 @@ void subs_unsubscribe(struct session *s, const struct stomp_frame *frame)
     struct session_subscription *sub =
         subs_find(s, stomp_frame_get(frame, "id"), stomp_frame_get(frame, "destination"));
     bool is_private = sub && sub->queue;
+    bool is_deleting = sub && deletes_queue(sub, frame);
     if (sub) {
-        s->host->unsubscribe(s->host_data, sub, deletes_queue(sub, frame));
+        s->host->unsubscribe(s->host_data, sub, is_deleting);
         subs_drop(s, sub);
     }
     if (is_private && receipt.ptr) {
-        syncs_add(s, receipt, true);
+        /* A channel that goes ends the consumer, but does not delete the queue. */
+        syncs_add(s, receipt, !is_deleting);
     } else {
         reply_receipt_of(s, frame);
     }
