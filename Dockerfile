@@ -26,7 +26,7 @@ COPY --from=page /src/examples/chat ./examples/chat
 COPY examples/compose.toml /etc/stompgate/config.toml
 RUN useradd --system --no-create-home stompgate
 USER stompgate
-EXPOSE 8080
+EXPOSE 8080 61613
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=6s --start-period=10s CMD ["scripts/healthy", "8080"]
 CMD ["stompgate", "--config", "/etc/stompgate/config.toml"]

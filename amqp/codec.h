@@ -84,3 +84,6 @@ int codec_content(struct slice payload, uint64_t *body_size, struct slice *prope
  * borrows from `bytes` and *room. */
 int codec_properties(struct slice bytes, struct broker_properties *properties,
                      struct codec_room *room) __attribute__((warn_unused_result));
+
+/* The value of a header, borrowed; ptr NULL when there is none. */
+struct slice codec_header(const struct broker_properties *properties, const char *name);

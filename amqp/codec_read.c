@@ -332,3 +332,13 @@ int codec_properties(struct slice bytes, struct broker_properties *p, struct cod
     }
     return c.is_bad ? -1 : 0;
 }
+
+struct slice codec_header(const struct broker_properties *properties, const char *name)
+{
+    for (size_t i = 0; i < properties->n_headers; i++) {
+        if (slice_is(properties->headers[i].name, name)) {
+            return properties->headers[i].value;
+        }
+    }
+    return (struct slice){NULL, 0};
+}

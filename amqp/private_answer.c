@@ -103,15 +103,17 @@ static void on_cancel(struct private_channel *ch, struct slice tag)
 }
 
 /* Nobody can read it, here or after another delivery. Where the queue has a dead letter exchange,
- * it goes there. */
+ * it goes there. Streams have none, and over a nack RabbitMQ closes the connection. */
 static void drop_delivery(struct broker *b, struct private_channel *ch,
-                          const struct private_consumer *consumer)
+                          const struct private_consumer *consumer, bool is_stream)
 {
     const struct content *c = &ch->channel.content;
     b->stats.undecodable++;
     log_warn(b->name, "broker.undecodable", "tag=%s exchange=%s body_bytes=%llu", consumer->tag,
              c->exchange, (unsigned long long)c->body_size);
-    if (!consumer->no_ack) {
+    if (is_stream) {
+        private_ack(ch, c->tag, false);
+    } else if (!consumer->no_ack) {
         private_nack(ch, c->tag, false, false);
     }
 }
@@ -133,8 +135,10 @@ void private_on_delivery(struct broker *b, struct channel *channel, struct slice
         .body = body,
     };
     struct slice header = {(const char *)buf_data(&c->header), c->header.len};
-    if (c->is_dropped || codec_properties(header, &delivery.properties, &b->room) < 0) {
-        drop_delivery(b, ch, consumer);
+    bool is_read = codec_properties(header, &delivery.properties, &b->room) == 0;
+    if (c->is_dropped || !is_read) {
+        drop_delivery(b, ch, consumer,
+                      is_read && codec_header(&delivery.properties, "x-stream-offset").ptr);
         return;
     }
     b->stats.delivered++;

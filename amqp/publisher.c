@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MISSING_TRIES                                                                              \
-    5 /* an exchange that vanishes more often than that under one message is given up */
-#define NOTE_MAX 255
+/* An exchange that vanishes more often than that under one message is given up. */
+#define MISSING_TRIES 5
 
 static struct pub_channel *pub_of(struct broker *b, unsigned number)
 {

@@ -14,16 +14,6 @@
 #define OVERFLOW_TELL_MS 1000
 #define OWN_UNBINDS_MAX 100000
 
-static struct slice header_get(const struct broker_delivery *delivery, const char *name)
-{
-    for (size_t i = 0; i < delivery->properties.n_headers; i++) {
-        if (slice_is(delivery->properties.headers[i].name, name)) {
-            return delivery->properties.headers[i].value;
-        }
-    }
-    return (struct slice){NULL, 0};
-}
-
 /* The queue of ours that has this name at the broker. */
 static struct queue *find_queue(const struct broker *b, struct slice at_broker)
 {
@@ -106,11 +96,11 @@ static void on_binding_deleted(struct broker *b, const struct broker_delivery *d
 {
     char text[3 * CODEC_NAME_MAX + 3];
     char exchange[CODEC_NAME_MAX + 1];
-    struct slice source = header_get(delivery, "source_name");
-    struct slice destination = header_get(delivery, "destination_name");
-    struct slice key = header_get(delivery, "routing_key");
+    struct slice source = codec_header(&delivery->properties, "source_name");
+    struct slice destination = codec_header(&delivery->properties, "destination_name");
+    struct slice key = codec_header(&delivery->properties, "routing_key");
     size_t len = binding_text(text, destination, source, key);
-    if (len == 0 || !slice_is(header_get(delivery, "destination_kind"), "queue") ||
+    if (len == 0 || !slice_is(codec_header(&delivery->properties, "destination_kind"), "queue") ||
         was_our_own(b, text, len)) {
         return;
     }
@@ -130,19 +120,19 @@ static void tell_deleted(struct broker *b, const struct broker_delivery *deliver
         return;
     }
     if (slice_is(delivery->routing_key, "exchange.deleted")) {
-        b->watch.deleted(b->owner, header_get(delivery, "name"), none, none);
+        b->watch.deleted(b->owner, codec_header(&delivery->properties, "name"), none, none);
     } else if (slice_is(delivery->routing_key, "binding.deleted") &&
-               slice_is(header_get(delivery, "destination_kind"), "queue")) {
-        b->watch.deleted(b->owner, header_get(delivery, "source_name"),
-                         header_get(delivery, "destination_name"),
-                         header_get(delivery, "routing_key"));
+               slice_is(codec_header(&delivery->properties, "destination_kind"), "queue")) {
+        b->watch.deleted(b->owner, codec_header(&delivery->properties, "source_name"),
+                         codec_header(&delivery->properties, "destination_name"),
+                         codec_header(&delivery->properties, "routing_key"));
     }
 }
 
 static void on_event(struct broker *b, const struct broker_delivery *delivery)
 {
-    struct slice vhost = header_get(delivery, "vhost");
-    struct slice name = header_get(delivery, "name");
+    struct slice vhost = codec_header(&delivery->properties, "vhost");
+    struct slice name = codec_header(&delivery->properties, "name");
     if (vhost.ptr && !slice_is(vhost, b->options.vhost)) {
         return;
     }
@@ -169,8 +159,8 @@ void broker_on_deleted(struct broker *b, void (*deleted)(void *owner, struct sli
 
 static void on_dropped(struct broker *b, const struct broker_delivery *delivery)
 {
-    struct queue *q = find_queue(b, header_get(delivery, "x-first-death-queue"));
-    if (!q || !slice_is(header_get(delivery, "x-first-death-reason"), "maxlen")) {
+    struct queue *q = find_queue(b, codec_header(&delivery->properties, "x-first-death-queue"));
+    if (!q || !slice_is(codec_header(&delivery->properties, "x-first-death-reason"), "maxlen")) {
         return;
     }
     uint64_t now_ms = uv_now(b->loop);

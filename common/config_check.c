@@ -77,6 +77,17 @@ static void check_origins(struct config_reader *r, const struct config_strings *
     }
 }
 
+/* Where port 0 takes any, there are two. */
+static void check_tcp(struct config_reader *r, const struct config *c)
+{
+    check_address(r, "tcp.bind", c->tcp.bind);
+    if (c->tcp.enabled && c->tcp.port && c->tcp.port == c->gateway.port &&
+        strcmp(c->tcp.bind, c->gateway.bind) == 0) {
+        config_complain(r, CONFIG_AT_VALUE, "tcp.port", "must not be gateway.port (%d)",
+                        c->gateway.port);
+    }
+}
+
 static void check_gateway(struct config_reader *r, const struct config *c)
 {
     check_name(r, "gateway.name", c->gateway.name);
@@ -134,6 +145,7 @@ static void check_store(struct config_reader *r, const struct config *c)
 void config_check(struct config_reader *r, const struct config *c)
 {
     check_gateway(r, c);
+    check_tcp(r, c);
     check_broker(r, c);
     check_store(r, c);
     check_history(r, c);

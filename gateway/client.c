@@ -217,8 +217,16 @@ void client_wrote(struct client *c, uint32_t n, size_t bytes)
     metrics_add(&r->metrics, METRIC_FLUSHES, 1);
     metrics_add(&r->metrics, METRIC_BYTES_OUT, (int64_t)bytes);
     session_wrote(c->session, r->now_ms);
-    if (c->outq.private_popped != c->told && list_is_empty(&c->written)) {
-        list_push(&r->written, &c->written);
+    if (!c->functions->is_buffering || !c->functions->is_buffering(c->connection)) {
+        client_flushed(c);
+    }
+}
+
+void client_flushed(struct client *c)
+{
+    c->flushed = c->outq.private_popped;
+    if (c->flushed != c->told && list_is_empty(&c->written)) {
+        list_push(&c->reactor->written, &c->written);
     }
 }
 
@@ -243,13 +251,12 @@ static void tell_written(struct client *c)
 {
     struct reactor *r = c->reactor;
     size_t low = (size_t)r->config->limits.private_queue_bytes / 2;
-    c->told = c->outq.private_popped;
+    c->told = c->flushed;
     struct session_event event = {.type = SESSION_WRITTEN, .now_ms = r->now_ms};
     event.written = c->told + c->skew;
     client_step(c, &event);
     if (c->is_private_full && c->outq.private_bytes <= low) {
-        c->is_private_full = false;
-        private_side_resume(r->private, c->id);
+        c->is_private_full = private_side_resume(r->private, c->id);
     }
 }
 

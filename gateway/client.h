@@ -30,6 +30,10 @@ struct transport_functions {
 
     /* End it now, whatever is unsent. */
     void (*cut)(void *connection);
+
+    /* True: something that client_wrote() was told of stands in a buffer of the transport's own;
+     * client_flushed() will be called. NULL: it has none. */
+    bool (*is_buffering)(void *connection);
 };
 
 /* NULL when out of memory. `settings` are borrowed for its life. `address` is the peer's, for the
@@ -60,6 +64,9 @@ struct outq *client_outq(struct client *c);
 /* The transport gave `n` messages of the queue to the socket, or to its own buffer: they are
  * popped. */
 void client_wrote(struct client *c, uint32_t n, size_t bytes);
+
+/* All that client_wrote() was told of has gone to the socket. Only with is_buffering. */
+void client_flushed(struct client *c);
 
 /* ---- For the reactor ---- */
 

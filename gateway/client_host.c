@@ -376,11 +376,10 @@ static bool private_delivery(void *reactor, uint64_t client, uint32_t handle,
     if (!c || !c->connection) {
         return true; /* not settled: it goes back with the channel */
     }
-    if (c->outq.private_bytes >= (size_t)c->reactor->config->limits.private_queue_bytes) {
-        c->is_private_full = c->is_private_full || !must_take;
-        if (!must_take) {
-            return false;
-        }
+    if (c->outq.private_bytes >= (size_t)c->reactor->config->limits.private_queue_bytes &&
+        !must_take) {
+        c->is_private_full = true;
+        return false;
     }
     struct session_event event = {.type = SESSION_DELIVERY};
     event.delivery.handle = handle;
@@ -388,6 +387,18 @@ static bool private_delivery(void *reactor, uint64_t client, uint32_t handle,
     event.delivery.gap = gap;
     tell(reactor, client, &event);
     return true;
+}
+
+static size_t private_unacked(void *reactor, uint64_t client, uint32_t handle)
+{
+    struct client *c = find(reactor, client);
+    const struct session_subscription *sub;
+    for (size_t cursor = 0; c && (sub = session_subscription_next(c->session, &cursor));) {
+        if (sub->handle == handle) {
+            return sub->n_unacked;
+        }
+    }
+    return 0;
 }
 
 static void private_lost(void *reactor, uint64_t client, uint32_t handle,
@@ -424,6 +435,7 @@ static void private_synced(void *reactor, uint64_t client, uint64_t token, bool 
 const struct private_host client_private_host = {
     .subscribed = private_subscribed,
     .delivery = private_delivery,
+    .unacked = private_unacked,
     .lost = private_lost,
     .restored = private_restored,
     .failed = private_failed,

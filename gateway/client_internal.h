@@ -20,10 +20,12 @@ struct client {
     struct list waiting;  /* in reactor->waiting */
     struct list dead;     /* in reactor->dead */
     struct list written;  /* in reactor->written */
+    uint64_t flushed;     /* of outq.private_popped: what went to the socket */
     uint64_t told;        /* of outq.private_popped: what the session knows of */
     uint64_t skew;        /* from a count of private messages to the session's number of the last */
     uint64_t n_private;   /* given to the out queue */
-    bool is_private_full; /* the private side was told that there is no room */
+    bool is_private_full; /* the private side was told that there is no room, and has not yet all
+                             the room again that it had */
     struct list shapes;   /* queues that its SENDs declared in their own way; client_queues.c */
     size_t n_shapes;
     enum close_reason reason;

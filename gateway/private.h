@@ -1,5 +1,5 @@
 /* The private side of a reactor: subscriptions that have a queue or a consumer of their own, each
- * on a channel of its session. Design sections 4 and 6.
+ * on a channel of its session. DESIGN section 9.
  *
  * A session gets one private channel with its first private subscription. Channels are spread over
  * AMQP connections "stompgate <reactor> private <n>", opened on demand, so that a backlog here
@@ -10,7 +10,8 @@
  *
  * A client that has no room: its consumers are cancelled at the broker and what is on its way goes
  * back to its queues at once, for others to have; private_side_resume() starts them again, with a
- * prefetch that fits, and messages come in the queue's order.
+ * prefetch that fits, and messages come in the queue's order. It grows again to what was asked for:
+ * a client may acknowledge only when it has so many.
  *
  * Exclusive queues: sessions share AMQP connections, so to the broker they are one owner. That a
  * queue is locked for other sessions, and is deleted when its session leaves, is seen to here.
@@ -44,9 +45,13 @@ struct private_host {
 
     /* `gap`: messages for this subscription may have been lost before this one. False: the client
      * has no room. Then it goes back to its queue, with all that follow for this client, until
-     * private_side_resume(); streams cannot be put back, so theirs must be taken (`must_take`). */
+     * private_side_resume(); a stream is read again from there. `must_take`: it may be from a
+     * stream or not, so it can neither go back nor be read again. */
     bool (*delivery)(void *reactor, uint64_t client, uint32_t handle,
                      const struct broker_delivery *delivery, bool gap, bool must_take);
+
+    /* How many of its deliveries are not settled. Asked inside private_side_resume() as well. */
+    size_t (*unacked)(void *reactor, uint64_t client, uint32_t handle);
 
     /* A subscription that stood has ended: its queue is gone and is not ours to declare again. */
     void (*lost)(void *reactor, uint64_t client, uint32_t handle,
@@ -106,9 +111,9 @@ enum session_verdict private_side_subscribe(struct private_side *p, uint64_t cli
 void private_side_unsubscribe(struct private_side *p, uint64_t client, uint32_t handle,
                               bool deletes_queue);
 
-/* The client has room again: its consumers are started again. Does nothing when nothing was
- * refused. */
-void private_side_resume(struct private_side *p, uint64_t client);
+/* The client has room again: its consumers are started again, or with a wider prefetch. True: some
+ * are still narrow, so it is to be called again when more was written. */
+bool private_side_resume(struct private_side *p, uint64_t client);
 
 /* Of the session's channel in that epoch; others are ignored. */
 void private_side_settle(struct private_side *p, uint64_t client,

@@ -1,5 +1,5 @@
 /* The publishing side of a reactor: its AMQP connection "publish", the exchanges that SENDs go to,
- * and the storage queue that they are bound to. Design sections 4, 6, 9.
+ * and the storage queue that they are bound to. DESIGN sections 4, 6 and 9.
  *
  * Belongs to one loop thread. Callbacks run from the loop, never from inside a call to publish_*.
  */

@@ -1,5 +1,5 @@
 /* One gateway thread: a libuv loop that owns all it needs and shares nothing with its siblings
- * (design section 4).
+ * (DESIGN section 2).
  *
  *     listener ─┬► libwebsockets ─┬► client (session, out queue) ─► publish ─► RabbitMQ
  *               └► tcp ───────────┘            ▲

@@ -1,6 +1,7 @@
 #include "gateway/fanout/destination.h"
 
 #include "gateway/fanout/destination_internal.h"
+#include "gateway/fanout/words.h"
 
 /* A part (exchange or key) while it is decoded. */
 struct part {
@@ -92,29 +93,10 @@ static bool is_reserved(const struct config_route *route, const char *exchange)
            !(route->type == CONFIG_TOPIC && slice_is(name, "amq.topic"));
 }
 
-/* The next dot-separated word of *rest; false when there is none. *rest has ptr NULL behind the
- * last. */
-static bool next_word(struct slice *rest, struct slice *word)
-{
-    if (!rest->ptr) {
-        return false;
-    }
-    const char *dot = rest->len ? memchr(rest->ptr, '.', rest->len) : NULL;
-    if (!dot) {
-        *word = *rest;
-        *rest = (struct slice){NULL, 0};
-        return true;
-    }
-    size_t len = (size_t)(dot - rest->ptr);
-    *word = (struct slice){rest->ptr, len};
-    *rest = (struct slice){dot + 1, rest->len - len - 1};
-    return true;
-}
-
 static bool has_wildcard(struct slice key)
 {
     struct slice word;
-    while (next_word(&key, &word)) {
+    while (words_next(&key, &word)) {
         if (slice_is(word, "*") || slice_is(word, "#")) {
             return true;
         }
@@ -169,10 +151,8 @@ static enum destination_error fill_exchange(const struct config *config,
 
 static enum destination_error check_bytes(struct slice name)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        if (destination_is_control(name.ptr[i])) {
-            return DESTINATION_CONTROL;
-        }
+    if (slice_has_control(name)) {
+        return DESTINATION_CONTROL;
     }
     return name.len ? DESTINATION_OK : DESTINATION_MISSING;
 }
@@ -236,17 +216,11 @@ enum destination_error destination_check_subscribe(const struct destination *d)
     return d->kind == DESTINATION_TEMP_QUEUE ? DESTINATION_TEMP_SUBSCRIBE : DESTINATION_OK;
 }
 
-/* What is left to match; ptr NULL when no word is left. RabbitMQ sees no word in an empty key, not
- * one empty word. */
+/* What is left to match; ptr NULL when no word is left. */
 struct position {
     struct slice pattern;
     struct slice key;
 };
-
-static struct slice words_of(struct slice text)
-{
-    return text.len ? text : (struct slice){NULL, 0};
-}
 
 /* Glob matching by words. Only the last # needs to be remembered: what an earlier one could take,
  * the last one can take as well, so the cost is bounded by the product of the lengths whatever a
@@ -261,20 +235,20 @@ bool destination_matches(struct slice pattern, struct slice key)
         struct position next = here;
         struct slice want;
         struct slice word;
-        bool has_want = next_word(&next.pattern, &want);
+        bool has_want = words_next(&next.pattern, &want);
         if (has_want && slice_is(want, "#")) {
             has_hash = true;
             here.pattern = next.pattern;
             retry = here;
             continue;
         }
-        bool has_word = next_word(&next.key, &word);
+        bool has_word = words_next(&next.key, &word);
         if (!has_want && !has_word) {
             return true;
         }
         if (has_want && has_word && (slice_is(want, "*") || slice_equals(want, word))) {
             here = next;
-        } else if (has_hash && next_word(&retry.key, &word)) {
+        } else if (has_hash && words_next(&retry.key, &word)) {
             here = retry;
         } else {
             return false;

@@ -1,5 +1,5 @@
-/* From the name of a destination to the pair it stands for: (exchange, routing key). Pure; design
- * section 6.
+/* From the name of a destination to the pair it stands for: (exchange, routing key). Pure; DESIGN
+ * sections 3 and 13.
  *
  * The pair is the identity: access rules, audience, storage, history and order go by it, and a name
  * is only its spelling: /topic/a/b, /topic/a.b and /exchange/amq.topic/a.b are one destination.
@@ -13,6 +13,9 @@
 #include <stddef.h>
 
 #define DESTINATION_PART_MAX 255 /* AMQP shortstr: exchange name, routing key */
+
+/* Room for destination_spell(): a prefix, and two parts of which each byte may take three. */
+#define DESTINATION_SPELLING_MAX 1700
 
 enum destination_kind {
     DESTINATION_EXCHANGE, /* shared by default; everything with an exchange that has a name */

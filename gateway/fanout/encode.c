@@ -1,7 +1,5 @@
 #include "gateway/fanout/encode.h"
 
-#include "gateway/fanout/destination.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,6 +26,27 @@ void encoder_fini(struct encoder *e)
     }
 }
 
+/* It comes from the publisher, not from a frame that the parser has checked. */
+static struct slice keep_spelling(struct encoder *e, struct slice spelling)
+{
+    e->spelling = spelling;
+    e->is_text = e->is_text && stomp_is_utf8(spelling.ptr, spelling.len);
+    return spelling;
+}
+
+static struct slice make_spelling(struct encoder *e, const struct config *config,
+                                  struct slice exchange)
+{
+    size_t len = destination_spell(config, exchange, e->delivery->routing_key, e->made_spelling,
+                                   sizeof e->made_spelling);
+    return keep_spelling(e, (struct slice){e->made_spelling, len});
+}
+
+struct slice encoder_pair_spelling(struct encoder *e, const struct config *config)
+{
+    return e->spelling.ptr ? e->spelling : make_spelling(e, config, e->delivery->exchange);
+}
+
 struct slice encoder_spelling(struct encoder *e, const struct config *config, const char *exchange)
 {
     if (e->spelling.ptr) {
@@ -42,18 +61,10 @@ struct slice encoder_spelling(struct encoder *e, const struct config *config, co
             slice_is((struct slice){told.exchange, told.exchange_len}, exchange) &&
             (told.route->type == CONFIG_FANOUT ||
              slice_equals((struct slice){told.key, told.key_len}, d->routing_key))) {
-            e->spelling = h->value;
-            break;
+            return keep_spelling(e, h->value);
         }
     }
-    if (!e->spelling.ptr) {
-        size_t len = destination_spell(config, slice_of(exchange), d->routing_key, e->made_spelling,
-                                       sizeof e->made_spelling);
-        e->spelling = (struct slice){e->made_spelling, len};
-    }
-    /* It comes from the publisher, not from a frame that the parser has checked. */
-    e->is_text = e->is_text && stomp_is_utf8(e->spelling.ptr, e->spelling.len);
-    return e->spelling;
+    return make_spelling(e, config, slice_of(exchange));
 }
 
 /* Names that only the gateway says. */

@@ -1,5 +1,5 @@
 /* From a delivery to the bytes of a MESSAGE: once per delivery and distinct (subscription id,
- * spelling, version, gap), whatever the number of clients. Design section 8. Pure but for malloc.
+ * spelling, version, gap), whatever the number of clients. DESIGN section 7. Pure but for malloc.
  * Belongs to one loop thread.
  *
  * Header order: subscription, destination, gap, message-id, redelivered, ack, the publisher's own
@@ -13,6 +13,7 @@
 #include "amqp/broker.h"
 #include "common/config.h"
 #include "common/slice.h"
+#include "gateway/fanout/destination.h"
 #include "gateway/fanout/message.h"
 #include "stomp/stomp.h"
 
@@ -35,9 +36,10 @@ struct encoder {
     bool is_text;                 /* body and headers are valid UTF-8 */
     char *tail[3]; /* per version: everything behind destination; NULL until asked for */
     size_t tail_len[3];
-    char made_id[40];        /* for messages that came without an id */
-    struct slice spelling;   /* for pattern subscriptions; ptr NULL until asked for */
-    char made_spelling[800]; /* when the sender's is not there or not to be trusted */
+    char made_id[40];      /* for messages that came without an id */
+    struct slice spelling; /* for pattern subscriptions; ptr NULL until asked for */
+    /* When the sender's is not there or not to be trusted. */
+    char made_spelling[DESTINATION_SPELLING_MAX];
 };
 
 enum encode_opcode { ENCODE_AUTO, ENCODE_TEXT, ENCODE_BINARY };
@@ -51,6 +53,10 @@ void encoder_fini(struct encoder *e);
  * the same (exchange, key), else one made from the pair. Borrowed from the encoder. `exchange` is
  * that of the live queue. */
 struct slice encoder_spelling(struct encoder *e, const struct config *config, const char *exchange);
+
+/* The one made from the pair of the delivery itself, whatever the sender wrote. Likewise borrowed.
+ */
+struct slice encoder_pair_spelling(struct encoder *e, const struct config *config);
 
 /* One reference. `subscription` with ptr NULL: the client subscribed without an id (STOMP 1.0).
  * `gap`: messages before this one were lost. NULL when out of memory. */

@@ -1,4 +1,4 @@
-/* What happens to the rooms of a live queue after messages may have been missed (design section 7):
+/* What happens to the rooms of a live queue after messages may have been missed (DESIGN section 3):
  * mark, close or fill.
  *
  * A fill holds new deliveries of the queue (bounded), waits until the storage queue is drained or

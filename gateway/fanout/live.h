@@ -1,5 +1,5 @@
 /* The live side of a reactor: its AMQP connection "live", the live queues on it, and who listens to
- * them. Design sections 4, 6, 7.
+ * them. DESIGN section 3.
  *
  * One live queue per topic exchange, shared by all its rooms; one per fanout exchange; and for
  * exchanges of which only the administrator knows the type a tap per (exchange, key). The first

@@ -1,5 +1,5 @@
-/* What one client is still due: a ring of pointers to shared messages, bounded in bytes. Design
- * section 8.
+/* What one client is still due: a ring of pointers to shared messages, bounded in bytes. DESIGN
+ * section 7.
  *
  * The bound is on the live messages that wait behind the first: a message that finds less than that
  * is taken whatever its size. So the largest message and a small one in one loop turn, in either

@@ -136,18 +136,21 @@ void private_side_unsubscribe(struct private_side *p, uint64_t client, uint32_t 
     }
 }
 
-void private_side_resume(struct private_side *p, uint64_t client)
+bool private_side_resume(struct private_side *p, uint64_t client)
 {
     struct private_session *s = find(p, client);
-    if (!s || !s->is_held) {
-        return;
+    bool is_narrow = false;
+    if (!s) {
+        return false;
     }
     s->is_held = false;
     for (struct list *node = s->subscriptions.next; node != &s->subscriptions;) {
         struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, node);
         node = node->next;
         private_flow_resume(sub);
+        is_narrow = is_narrow || sub->window < sub->prefetch;
     }
+    return is_narrow;
 }
 
 bool private_side_has_queue(const struct private_side *p, uint64_t client, struct slice queue)
@@ -185,10 +188,15 @@ void private_side_settle(struct private_side *p, uint64_t client,
     if (settle->is_multiple) {
         put_back_held(s);
     }
-    private_stream_settled(s, settle);
-    if (settle->is_nack) {
+    /* Over a nack of a stream's message RabbitMQ closes the whole connection (540). The stream
+     * keeps it in any case; where it may be a queue, the message goes back with the channel. */
+    const struct private_subscription *stream = private_stream_settled(s, settle);
+    if (settle->is_nack && stream && !stream->queue->is_stream) {
+        return;
+    }
+    if (settle->is_nack && !stream) {
         p->stats.requeued += settle->requeue;
-        private_nack(s->channel, settle->tag, settle->is_multiple, settle->requeue);
+        private_nack(s->channel, settle->tag, false, settle->requeue);
     } else {
         p->stats.acked++;
         private_ack(s->channel, settle->tag, settle->is_multiple);

@@ -4,6 +4,7 @@
  *     private_pool.c          AMQP connections, opened and closed on demand
  *     private_session.c       the channel of a session: opened, lost, opened again
  *     private_subscription.c  one consumer: declare, bind, consume; its end
+ *     private_loss.c          what becomes of it when something goes
  *     private_flow.c          a client that has no room
  *     private_queue.c         what a subscription consumes, copied; who owns an exclusive name
  *     private_stream.c        where a stream is to be read on after a loss
@@ -104,6 +105,7 @@ struct private_queue {
     bool is_durable;
     bool is_exclusive;
     bool is_auto_delete;
+    bool is_stream; /* its SUBSCRIBE says so; one that must exist may be one all the same */
     struct slice name;
     struct slice exchange; /* bound to; ptr NULL: not bound */
     struct slice key;
@@ -176,7 +178,6 @@ struct private_subscription {
     enum private_state state;
     enum private_flow flow;
     uint8_t generation;
-    bool is_no_ack;         /* replies: nobody acknowledges them */
     bool has_stood;         /* host.subscribed was told so */
     bool has_gap;           /* the next delivery says so */
     bool is_declared;       /* the queue may be there because of us */
@@ -189,8 +190,13 @@ struct private_subscription {
     uint64_t consumer;
     uint64_t anchor;
     uint16_t prefetch;
-    uint16_t window; /* what of it is asked for */
-    uint64_t *held;  /* tags to put back */
+    uint16_t window;      /* what of it is asked for */
+    size_t n_given;       /* by this consumer, to the host */
+    size_t last_bytes;    /* of the last of them */
+    bool has_refused;     /* what comes goes back: something in front of it did */
+    uint64_t anchor_tag;  /* of its message, to put back; 0: it has none */
+    bool is_anchor_first; /* what the anchor gets now stands in front of all others */
+    uint64_t *held;       /* tags of the others to put back */
     size_t n_held;
     size_t cap_held;
     struct private_queue *queue;
@@ -223,11 +229,30 @@ bool private_subscription_start(struct private_subscription *sub, struct session
 
 /* The same for one that may call the host. */
 void private_subscription_go(struct private_subscription *sub);
+
+/* The same for one that may not: a refusal is found again, and told, by the timer. */
+void private_subscription_go_quietly(struct private_subscription *sub);
 void private_subscription_answered(struct private_subscription *sub, enum private_request request);
-void private_subscription_cancelled(struct private_subscription *sub, uint64_t consumer);
 void private_subscription_delivery(struct private_subscription *sub, uint64_t consumer,
                                    const struct broker_delivery *delivery);
 
+/* Binds again where somebody unbound. */
+void private_subscription_bind_again(struct private_subscription *sub);
+
+uint64_t private_subscription_cookie(const struct private_subscription *sub,
+                                     enum private_request request);
+
+/* Starts a consumer, or the anchor. */
+int private_subscription_consume(struct private_subscription *sub, enum private_request request,
+                                 uint16_t prefetch) __attribute__((warn_unused_result));
+
+/* A request was sent, and its answer is to come; or it was not, and *failed becomes -1. */
+void private_subscription_count(struct private_subscription *sub, int *failed, int result);
+
+/* ---- private_loss.c ---- */
+
+/* The broker ended its consumer: the queue has gone. May call the host, may free it. */
+void private_subscription_cancelled(struct private_subscription *sub, uint64_t consumer);
 /* The channel has gone. `is_connection`: the connection as well. May free it. */
 void private_subscription_lost(struct private_subscription *sub, bool is_connection);
 
@@ -242,27 +267,23 @@ void private_subscription_end(struct private_subscription *sub, bool deletes_que
 void private_subscription_fail(struct private_subscription *sub,
                                const struct session_problem *problem);
 
-/* Binds again where somebody unbound. */
-void private_subscription_bind_again(struct private_subscription *sub);
-
 /* The exchange has gone: it is looked for, or declared, before it is bound to again. */
 void private_subscription_exchange_gone(struct private_subscription *sub);
 
-uint64_t private_subscription_cookie(const struct private_subscription *sub,
-                                     enum private_request request);
-
-/* Starts a consumer, or the anchor. */
-int private_subscription_consume(struct private_subscription *sub, enum private_request request,
-                                 uint16_t prefetch) __attribute__((warn_unused_result));
+/* Ending: tells the broker what is owed to it. May free it. */
+void private_subscription_pay(struct private_subscription *sub);
 
 /* ---- private_flow.c ---- */
 
-/* Something that came before is to be put back: what comes now must not overtake it. */
-bool private_flow_holds(const struct private_subscription *sub);
+/* Something that came before was, or is to be, put back: what comes now must not overtake it. */
+bool private_flow_holds(const struct private_subscription *sub, uint64_t consumer);
 
 /* Puts it back, and stops the consumer. */
-void private_flow_hold(struct private_subscription *sub, uint64_t tag, size_t bytes);
+void private_flow_hold(struct private_subscription *sub, uint64_t consumer,
+                       const struct broker_delivery *delivery);
 void private_flow_answered(struct private_subscription *sub, enum private_request request);
+
+/* Starts it again, or with a wider window. */
 void private_flow_resume(struct private_subscription *sub);
 
 /* Everything that is held goes back to its queue now. */
@@ -272,12 +293,26 @@ void private_flow_put_back(struct private_subscription *sub);
 
 struct private_stream;
 
-/* True when the delivery comes from a stream; it is remembered until it is settled. */
-bool private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery);
-void private_stream_settled(struct private_session *s, const struct session_settle *settle);
+/* Remembers it until it is settled, when it comes from a stream. */
+void private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery);
 
-/* Where to read on: changes the arguments of the consumer. */
+/* It says that it is from a stream, and nothing else does: a message that somebody took from a
+ * stream and sent to a queue looks the same. */
+bool private_stream_is_unsure(const struct private_subscription *sub,
+                              const struct broker_delivery *delivery);
+
+/* False: it does not come from a stream. True: the next consumer will get it, if it is the first
+ * that was refused, and what came behind it; nothing is to be put back. */
+bool private_stream_refuse(struct private_subscription *sub,
+                           const struct broker_delivery *delivery);
+
+/* The subscription of this tag, if it came from a stream, or may have; else NULL. */
+const struct private_subscription *private_stream_settled(struct private_session *s,
+                                                          const struct session_settle *settle);
+
+/* Where to read on, after a loss and after a refusal: changes the arguments of the consumer. */
 void private_stream_rewind(struct private_subscription *sub);
+void private_stream_resume(struct private_subscription *sub);
 void private_stream_free(struct private_stream *stream);
 
 /* ---- private.c ---- */

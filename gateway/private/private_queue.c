@@ -34,6 +34,21 @@ static void copy_args(struct broker_argument *to, const struct broker_argument *
     }
 }
 
+static bool is_stream(const struct session_queue *queue)
+{
+    for (size_t i = 0; i < queue->n_args; i++) {
+        if (slice_is(queue->args[i].name, "x-queue-type")) {
+            return slice_is(queue->args[i].text, "stream");
+        }
+    }
+    for (size_t i = 0; i < queue->n_consume_args && queue->must_exist; i++) {
+        if (slice_starts_with(queue->consume_args[i].name, SLICE_LITERAL("x-stream-"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct private_queue *private_queue_copy(const struct session_queue *queue,
                                          const struct destination *d)
 {
@@ -50,6 +65,7 @@ struct private_queue *private_queue_copy(const struct session_queue *queue,
     q->is_durable = queue->is_durable;
     q->is_exclusive = queue->is_exclusive && !queue->must_exist;
     q->is_auto_delete = queue->is_auto_delete;
+    q->is_stream = is_stream(queue);
     q->args = (struct broker_argument *)(q + 1);
     q->n_args = queue->n_args;
     q->binding_args = q->args + q->n_args;

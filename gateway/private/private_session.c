@@ -86,10 +86,8 @@ static void ask_waiting(struct private_session *s)
     for (struct list *node = s->subscriptions.next; node != &s->subscriptions;) {
         struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, node);
         node = node->next;
-        struct session_problem problem = {0};
-        bool is_due = sub->state == PRIVATE_WAITING || sub->state == PRIVATE_ENDING;
-        if (is_due && !private_subscription_start(sub, &problem)) {
-            wheel_set(s->side->options.wheel, &sub->timer, 0); /* tried again, and told, there */
+        if (sub->state == PRIVATE_WAITING || sub->state == PRIVATE_ENDING) {
+            private_subscription_go_quietly(sub);
         }
     }
 }

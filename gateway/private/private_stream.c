@@ -20,7 +20,7 @@ struct private_stream {
     size_t head;
     size_t n;
     size_t cap;
-    int64_t next;
+    int64_t next; /* behind the last that was taken */
 };
 
 static bool offset_of(const struct broker_delivery *delivery, int64_t *offset)
@@ -78,28 +78,48 @@ static int push(struct private_stream *stream, struct entry entry)
     return 0;
 }
 
-/* In a queue that we declared as another kind, a header of that name is the publisher's. */
-static bool can_be_stream(const struct private_queue *q)
+bool private_stream_is_unsure(const struct private_subscription *sub,
+                              const struct broker_delivery *delivery)
 {
-    for (size_t i = 0; i < q->n_args; i++) {
-        if (slice_is(q->args[i].name, "x-queue-type") && slice_is(q->args[i].text, "stream")) {
-            return true;
-        }
-    }
-    return q->must_exist;
+    int64_t offset;
+    const struct private_queue *q = sub->queue;
+    return q->must_exist && !q->is_stream && offset_of(delivery, &offset);
 }
 
-bool private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery)
+/* False: it does not come from a stream. In a queue that we declared as another kind, a header of
+ * that name is the publisher's. */
+static bool recognize(struct private_subscription *sub, const struct broker_delivery *delivery,
+                      int64_t *offset)
 {
-    struct entry entry = {.tag = delivery->tag};
-    if (!can_be_stream(sub->queue) || !offset_of(delivery, &entry.offset)) {
+    const struct private_queue *q = sub->queue;
+    if (!(q->is_stream || q->must_exist) || !offset_of(delivery, offset)) {
         return false;
     }
-    if (!sub->stream) {
-        sub->stream = calloc(1, sizeof *sub->stream);
+    if (!sub->stream && (sub->stream = calloc(1, sizeof *sub->stream)) != NULL) {
+        sub->stream->next = *offset;
     }
-    if (sub->stream && push(sub->stream, entry) == 0) {
+    return true;
+}
+
+void private_stream_take(struct private_subscription *sub, const struct broker_delivery *delivery)
+{
+    struct entry entry = {.tag = delivery->tag};
+    if (recognize(sub, delivery, &entry.offset) && sub->stream && push(sub->stream, entry) == 0) {
         sub->stream->next = entry.offset + 1;
+    }
+}
+
+bool private_stream_refuse(struct private_subscription *sub, const struct broker_delivery *delivery)
+{
+    int64_t offset;
+    if (!sub->queue->is_stream || !recognize(sub, delivery, &offset)) {
+        return false;
+    }
+    struct private_stream *stream = sub->stream;
+    if (stream && stream->n > 0 &&
+        stream->entries[stream->head + stream->n - 1].tag == delivery->tag) {
+        stream->n--; /* it was to be taken */
+        stream->next = offset;
     }
     return true;
 }
@@ -122,7 +142,7 @@ static size_t find(const struct private_stream *stream, uint64_t tag)
 
 /* A session may have tens of thousands unsettled, and settle them in any order: so nothing is moved
  * here. */
-static void forget(struct private_stream *stream, uint64_t tag, bool is_multiple)
+static bool forget(struct private_stream *stream, uint64_t tag, bool is_multiple)
 {
     size_t at = find(stream, tag);
     struct entry *first = stream->entries + stream->head;
@@ -136,25 +156,24 @@ static void forget(struct private_stream *stream, uint64_t tag, bool is_multiple
     }
     stream->head += n;
     stream->n -= n;
+    return is_there;
 }
 
-void private_stream_settled(struct private_session *s, const struct session_settle *settle)
+const struct private_subscription *private_stream_settled(struct private_session *s,
+                                                          const struct session_settle *settle)
 {
+    const struct private_subscription *found = NULL;
     for (struct list *node = s->subscriptions.next; node != &s->subscriptions; node = node->next) {
         struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, node);
-        if (sub->stream) {
-            forget(sub->stream, settle->tag, settle->is_multiple);
+        if (sub->stream && forget(sub->stream, settle->tag, settle->is_multiple)) {
+            found = sub;
         }
     }
+    return found;
 }
 
-void private_stream_rewind(struct private_subscription *sub)
+static void seek(struct private_queue *q, int64_t offset)
 {
-    struct private_stream *stream = sub->stream;
-    struct private_queue *q = sub->queue;
-    if (!stream) {
-        return;
-    }
     size_t i = 0;
     while (i < q->n_consume_args && !slice_is(q->consume_args[i].name, OFFSET)) {
         i++;
@@ -163,9 +182,24 @@ void private_stream_rewind(struct private_subscription *sub)
     q->consume_args[i] = (struct broker_argument){
         .type = BROKER_INTEGER,
         .name = SLICE_LITERAL(OFFSET),
-        .number = stream->n > 0 ? stream->entries[stream->head].offset : stream->next,
+        .number = offset,
     };
-    stream->n = stream->head = 0;
+}
+
+void private_stream_rewind(struct private_subscription *sub)
+{
+    struct private_stream *stream = sub->stream;
+    if (stream) {
+        seek(sub->queue, stream->n > 0 ? stream->entries[stream->head].offset : stream->next);
+        stream->n = stream->head = 0;
+    }
+}
+
+void private_stream_resume(struct private_subscription *sub)
+{
+    if (sub->stream && sub->queue->is_stream) {
+        seek(sub->queue, sub->stream->next);
+    }
 }
 
 void private_stream_free(struct private_stream *stream)

@@ -65,7 +65,6 @@ struct private_subscription *private_subscription_new(struct private_session *s,
     sub->handle = from->handle;
     sub->prefetch = from->prefetch ? from->prefetch : (uint16_t)config->limits.prefetch;
     sub->window = sub->prefetch;
-    sub->is_no_ack = from->is_reply;
     sub->give_up_ms = *p->options.now_ms + (uint64_t)config->broker.grace_ms;
     wheel_timer_init(&sub->timer, on_timer);
     list_init(&sub->by_name);
@@ -118,7 +117,7 @@ uint64_t private_subscription_cookie(const struct private_subscription *sub,
 
 /* ---- Asking ---- */
 
-static void count(struct private_subscription *sub, int *failed, int result)
+void private_subscription_count(struct private_subscription *sub, int *failed, int result)
 {
     if (result == 0) {
         sub->n_asked++;
@@ -137,7 +136,6 @@ int private_subscription_consume(struct private_subscription *sub, enum private_
     struct private_consume consume = {
         .queue = sub->queue->name,
         .tag = tag,
-        .no_ack = sub->is_no_ack,
         .prefetch = prefetch,
         .args = sub->queue->consume_args,
         .n_args = sub->queue->n_consume_args,
@@ -164,6 +162,7 @@ static int ask(struct private_subscription *sub)
     int failed = 0;
     sub->state = PRIVATE_ASKED;
     sub->generation++;
+    sub->n_given = 0;
     if (!q->must_exist) {
         struct broker_declare declare = {
             .name = q->name,
@@ -174,17 +173,16 @@ static int ask(struct private_subscription *sub)
             .n_args = q->n_args,
         };
         sub->is_declared = true;
-        count(sub, &failed,
-              private_declare(sub->session->channel, &declare,
-                              private_subscription_cookie(sub, PRIVATE_DECLARE)));
+        private_subscription_count(
+            sub, &failed,
+            private_declare(sub->session->channel, &declare,
+                            private_subscription_cookie(sub, PRIVATE_DECLARE)));
     }
     if (q->exchange.ptr && !failed) {
-        count(sub, &failed, bind(sub, PRIVATE_BIND));
+        private_subscription_count(sub, &failed, bind(sub, PRIVATE_BIND));
     }
     return failed ? failed : private_subscription_consume(sub, PRIVATE_CONSUME, sub->window);
 }
-
-static void pay(struct private_subscription *sub);
 
 static void locked(const struct private_subscription *sub, struct session_problem *problem)
 {
@@ -223,7 +221,7 @@ static enum session_verdict check_exchange(struct private_subscription *sub,
 bool private_subscription_start(struct private_subscription *sub, struct session_problem *problem)
 {
     if (sub->state == PRIVATE_ENDING) {
-        pay(sub);
+        private_subscription_pay(sub);
         return true;
     }
     enum private_lock lock = private_name_lock(sub);
@@ -251,6 +249,14 @@ void private_subscription_go(struct private_subscription *sub)
     struct session_problem problem = {0};
     if (!private_subscription_start(sub, &problem)) {
         private_subscription_fail(sub, &problem);
+    }
+}
+
+void private_subscription_go_quietly(struct private_subscription *sub)
+{
+    struct session_problem problem = {0};
+    if (!private_subscription_start(sub, &problem)) {
+        wheel_set(sub->session->side->options.wheel, &sub->timer, 0);
     }
 }
 
@@ -327,7 +333,11 @@ void private_subscription_bind_again(struct private_subscription *sub)
     }
     switch (check_exchange(sub, &problem)) {
     case SESSION_DONE:
-        if (bind(sub, PRIVATE_BIND_AGAIN) == 0) {
+        if (sub->flow == PRIVATE_CLOSED && !sub->session->is_held) {
+            private_subscription_go(sub); /* it waited for this; it binds as well */
+            return;
+        }
+        if (sub->destination && bind(sub, PRIVATE_BIND_AGAIN) == 0) {
             sub->n_asked++;
             sub->has_lost_exchange = false;
         }
@@ -373,10 +383,13 @@ static bool give(struct private_subscription *sub, const struct broker_delivery 
     struct private_side *p = sub->session->side;
     bool gap = sub->has_gap;
     sub->has_gap = false;
+    sub->n_given++;
+    sub->last_bytes = delivery->body.len;
+    private_stream_take(sub, delivery);
     bool is_taken = p->options.host->delivery(p->options.reactor, sub->session->client, sub->handle,
                                               delivery, gap, must_take);
     p->stats.delivered += is_taken;
-    return is_taken || must_take;
+    return is_taken;
 }
 
 void private_subscription_delivery(struct private_subscription *sub, uint64_t consumer,
@@ -388,12 +401,15 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
         stands(sub); /* the answer is on its way: answers wait for one another, deliveries do not */
         sub = private_subscription_get(p, consumer);
     }
-    if (!sub || (sub->state == PRIVATE_ENDING && sub->is_no_ack)) {
+    if (!sub) {
         return;
     }
-    bool must_take = private_stream_take(sub, delivery) || sub->is_no_ack;
+    bool must_take = private_stream_is_unsure(sub, delivery);
     bool gap = sub->has_gap;
-    bool is_held = s->is_held || private_flow_holds(sub);
+    bool is_held = s->is_held || private_flow_holds(sub, consumer);
+    if (sub->state == PRIVATE_ENDING && must_take) {
+        return; /* it goes back with the channel, if it is from a queue */
+    }
     if (sub->state != PRIVATE_ENDING && (!is_held || must_take)) {
         if (give(sub, delivery, must_take)) {
             return;
@@ -405,235 +421,5 @@ void private_subscription_delivery(struct private_subscription *sub, uint64_t co
         }
         sub->has_gap = gap;
     }
-    private_flow_hold(sub, delivery->tag, delivery->body.len);
-}
-
-/* ---- Losses ---- */
-
-static bool may_have_missed(const struct private_subscription *sub, bool is_connection)
-{
-    const struct private_queue *q = sub->queue;
-    return sub->has_stood && !q->must_exist &&
-           (q->is_auto_delete || (is_connection && (q->is_exclusive || !q->is_durable)));
-}
-
-static void reset(struct private_subscription *sub)
-{
-    sub->n_asked = 0;
-    sub->n_held = 0;
-    sub->consumer = sub->anchor = 0;
-    sub->flow = PRIVATE_FLOWING;
-    sub->has_exchange = false;
-    private_stream_rewind(sub);
-}
-
-/* There are requests over which RabbitMQ loses the whole connection, without a word about whose
- * fault it was. Those that were on their way are asked again at different times, behind all others:
- * so the one that does it is alone in the end, and it is not asked for ever. */
-static void suspect(struct private_subscription *sub)
-{
-    const struct private_options *o = &sub->session->side->options;
-    sub->n_tries++;
-    sub->retry_ms = *o->now_ms + PRIVATE_RETRY_MS + sub->id * 2654435761u % PRIVATE_RETRY_MS;
-    wheel_set(o->wheel, &sub->timer, sub->retry_ms);
-}
-
-void private_subscription_lost(struct private_subscription *sub, bool is_connection)
-{
-    bool was_asked = sub->state == PRIVATE_ASKED;
-    bool was_there = was_asked || sub->state == PRIVATE_STANDS;
-    reset(sub);
-    if (sub->state == PRIVATE_ENDING) {
-        sub->owes_delete = sub->owes_delete && !(is_connection && sub->queue->is_exclusive);
-        sub->owes_touch = sub->owes_touch && !(is_connection && !sub->queue->is_durable);
-        if (!sub->owes_delete && !sub->owes_touch) {
-            private_subscription_free(sub);
-        }
-        return;
-    }
-    sub->has_gap = sub->has_gap || (was_there && may_have_missed(sub, is_connection));
-    sub->state = PRIVATE_WAITING;
-    if (sub->has_stood) {
-        wheel_cancel(sub->session->side->options.wheel, &sub->timer);
-    }
-    if (was_asked && is_connection) {
-        suspect(sub);
-    }
-}
-
-/* The queue has gone, and so have its consumers. */
-void private_subscription_cancelled(struct private_subscription *sub, uint64_t consumer)
-{
-    bool is_mine = consumer == sub->consumer || consumer == sub->anchor;
-    if (sub->state == PRIVATE_ENDING || !is_mine) {
-        return;
-    }
-    sub->n_held = 0;
-    if (sub->queue->must_exist) {
-        private_subscription_fail(sub, NULL);
-        return;
-    }
-    size_t n_asked = sub->n_asked; /* these are still answered: the channel stands */
-    reset(sub);
-    sub->n_asked = n_asked;
-    sub->has_gap = true;
-    sub->state = PRIVATE_WAITING;
-    log_warn(sub->session->name, "private.queue_gone", "queue=%.*s", (int)sub->queue->name.len,
-             sub->queue->name.ptr);
-    private_subscription_go(sub);
-}
-
-void private_subscription_exchange_gone(struct private_subscription *sub)
-{
-    sub->has_gap = sub->has_stood;
-    sub->has_exchange = false;
-    sub->has_lost_exchange = true;
-}
-
-/* True when it is worth another try: what was asked for may be put right. The channel is opened
- * again right after this, and asks for everything that waits. */
-static bool can_mend(struct private_subscription *sub, enum private_request request, uint16_t code)
-{
-    struct private_side *p = sub->session->side;
-    if (++sub->n_tries > PRIVATE_MAX_TRIES) {
-        return false;
-    }
-    if (code == 404 && (request == PRIVATE_BIND || request == PRIVATE_BIND_AGAIN)) {
-        const struct destination *d = sub->destination;
-        private_subscription_exchange_gone(sub);
-        publish_exchange_gone(p->options.publish, (struct slice){d->exchange, d->exchange_len});
-        return d->route->declare;
-    }
-    if (code == 404 && request == PRIVATE_CONSUME && !sub->queue->must_exist) {
-        sub->has_gap = sub->has_stood; /* deleted between declare and consume */
-        return true;
-    }
-    if (code == 405 && sub->has_stood && sub->queue->is_exclusive) {
-        /* A half-open old connection of ours may still hold it. */
-        sub->is_declared = false;
-        sub->retry_ms = *p->options.now_ms + PRIVATE_RETRY_MS;
-        wheel_set(p->options.wheel, &sub->timer, sub->retry_ms);
-        return true;
-    }
-    return false;
-}
-
-void private_subscription_blame(struct private_subscription *sub, enum private_request request,
-                                uint16_t code, const char *text)
-{
-    struct session_problem problem;
-    if (sub->state == PRIVATE_ENDING) {
-        private_subscription_free(sub);
-        return;
-    }
-    if (can_mend(sub, request, code)) {
-        return;
-    }
-    sub->is_declared = sub->is_declared && request != PRIVATE_DECLARE;
-    private_problem(&problem, code, text);
-    private_subscription_fail(sub, &problem);
-}
-
-/* ---- The end ---- */
-
-static void send_cancel(struct private_subscription *sub, uint64_t consumer)
-{
-    int failed = 0;
-    count(sub, &failed,
-          private_cancel(sub->session->channel, consumer,
-                         private_subscription_cookie(sub, PRIVATE_CANCEL)));
-}
-
-/* What is owed when it ends. A session that leaves closes its channel, which ends its consumers. */
-static void pay(struct private_subscription *sub)
-{
-    struct private_channel *channel = sub->session->channel;
-    if (!channel) {
-        return;
-    }
-    int failed = 0;
-    if (sub->owes_touch && private_subscription_consume(sub, PRIVATE_ANCHOR, 1) != 0) {
-        failed = -1;
-    }
-    if (sub->anchor && !failed) {
-        send_cancel(sub, sub->anchor);
-    }
-    if (sub->consumer && !sub->session->is_leaving) {
-        send_cancel(sub, sub->consumer);
-    }
-    if (sub->owes_delete) {
-        count(sub, &failed,
-              private_delete_queue(channel, sub->queue->name,
-                                   private_subscription_cookie(sub, PRIVATE_DELETE)));
-    }
-    sub->anchor = sub->consumer = 0;
-    sub->owes_delete = sub->owes_touch = false;
-    if (sub->n_asked == 0) {
-        private_subscription_free(sub);
-    }
-}
-
-/* Another subscription of the same session to the same queue keeps it. */
-static bool is_needed_by_another(const struct private_subscription *sub)
-{
-    const struct list *all = &sub->session->subscriptions;
-    for (const struct list *node = all->next; node != all; node = node->next) {
-        const struct private_subscription *other =
-            LIST_OWNER(node, struct private_subscription, node);
-        if (other != sub && other->name == sub->name && other->state != PRIVATE_ENDING) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void private_subscription_end(struct private_subscription *sub, bool deletes_queue)
-{
-    struct private_session *s = sub->session;
-    const struct private_queue *q = sub->queue;
-    if (sub->state == PRIVATE_ENDING) {
-        return;
-    }
-    bool is_ours = sub->is_declared && !is_needed_by_another(sub);
-    bool is_up = s->channel || private_pool_is_up(s->connection);
-    sub->owes_delete = is_ours && (deletes_queue || (q->is_exclusive && is_up));
-    sub->owes_touch =
-        is_ours && !sub->owes_delete && q->is_auto_delete && !sub->has_stood && !sub->consumer;
-    sub->state = PRIVATE_ENDING;
-    wheel_cancel(s->side->options.wheel, &sub->timer);
-    list_remove(&sub->exchanges);
-    bool is_owing = sub->owes_delete || sub->owes_touch;
-    if (!is_owing && (s->is_leaving || !s->channel)) {
-        private_subscription_free(sub);
-    } else {
-        pay(sub);
-    }
-}
-
-static void log_failure(const struct private_subscription *sub, const char *text)
-{
-    int len = (int)sub->queue->name.len;
-    const char *queue = sub->queue->name.ptr;
-    if (sub->has_stood) {
-        log_warn(sub->session->name, "private.lost", "queue=%.*s text=%s", len, queue, text);
-    } else {
-        log_warn(sub->session->name, "private.refused", "queue=%.*s text=%s", len, queue, text);
-    }
-}
-
-void private_subscription_fail(struct private_subscription *sub,
-                               const struct session_problem *problem)
-{
-    const struct private_options *o = &sub->session->side->options;
-    uint64_t client = sub->session->client;
-    uint32_t handle = sub->handle;
-    bool has_stood = sub->has_stood;
-    bool is_told = !sub->session->is_leaving;
-    log_failure(sub, problem ? problem->text : "the queue was deleted");
-    private_subscription_end(sub, false);
-    if (is_told && has_stood) {
-        o->host->lost(o->reactor, client, handle, problem);
-    } else if (is_told) {
-        o->host->subscribed(o->reactor, client, handle, problem);
-    }
+    private_flow_hold(sub, consumer, delivery);
 }

@@ -16,6 +16,15 @@ static void free_acks(struct parked_frame *acks)
     }
 }
 
+static size_t bytes_of(const struct parked_frame *acks)
+{
+    size_t bytes = 0;
+    for (; acks; acks = acks->next) {
+        bytes += acks->size;
+    }
+    return bytes;
+}
+
 struct commit *commit_new(struct session *s, size_t n_sends, struct parked_frame *acks,
                           struct slice receipt)
 {
@@ -27,6 +36,7 @@ struct commit *commit_new(struct session *s, size_t n_sends, struct parked_frame
     commit->n_left = n_sends ? n_sends : 1; /* to be told once */
     commit->acks = acks;
     s->n_ack_commits += acks != NULL;
+    s->parked_bytes += bytes_of(acks);
     if (receipt.ptr) {
         char *text = (char *)(commit + 1);
         memcpy(text, receipt.ptr, receipt.len);
@@ -37,9 +47,8 @@ struct commit *commit_new(struct session *s, size_t n_sends, struct parked_frame
 
 static void free_commit(struct session *s, struct commit *commit)
 {
-    if (commit->acks) {
-        s->n_ack_commits--;
-    }
+    s->n_ack_commits -= commit->acks != NULL;
+    s->parked_bytes -= bytes_of(commit->acks);
     free_acks(commit->acks);
     free(commit);
 }
@@ -96,7 +105,7 @@ void commit_done(struct session *s, struct commit *commit)
     }
     if (commit->has_failed) {
         give_up(s, commit);
-    } else if (s->state != SESSION_STATE_CLOSED) {
+    } else if (!commit->is_dropped && s->state != SESSION_STATE_CLOSED) {
         succeed(s, commit);
     }
     free_commit(s, commit);
@@ -104,6 +113,7 @@ void commit_done(struct session *s, struct commit *commit)
 
 void commit_drop(struct session *s, struct commit *commit)
 {
+    commit->is_dropped = true;
     if (--commit->n_left == 0) {
         free_commit(s, commit);
     }

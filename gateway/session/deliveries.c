@@ -51,9 +51,7 @@ static struct slice spelling_of(const struct session *s, const struct session_su
     struct destination d;
     char exchange[DESTINATION_PART_MAX + 1];
     if (sub->is_reply) {
-        size_t len = destination_spell(config, delivery->exchange, delivery->routing_key,
-                                       e->made_spelling, sizeof(e->made_spelling));
-        return (struct slice){e->made_spelling, len};
+        return encoder_pair_spelling(e, config);
     }
     if (!sub->is_pattern && destination_resolve(config, sub->spelling, &d) == DESTINATION_OK &&
         slice_is(delivery->exchange, d.exchange) && slice_is(delivery->routing_key, d.key)) {
@@ -102,7 +100,7 @@ static void deliver(struct session *s, struct session_subscription *sub,
         error_out_of_memory(s);
         return;
     }
-    if (!sub->is_reply && unacked_add(s, sub, number, delivery->tag, hash) != 0) {
+    if (unacked_add(s, sub, number, delivery->tag, hash) != 0) {
         message_unref(message);
         error_out_of_memory(s);
         return;

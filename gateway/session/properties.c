@@ -20,18 +20,6 @@ static int refuse(struct session_problem *problem, const char *header, const cha
     return -1;
 }
 
-static struct slice trim(struct slice text)
-{
-    while (text.len && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
-        text.ptr++;
-        text.len--;
-    }
-    while (text.len && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
-}
-
 /* Digits only; -1 when it is none or more than `max`. */
 static int read_number(struct slice text, uint64_t max, uint64_t *value)
 {
@@ -115,7 +103,7 @@ static int set_expiration(const struct stomp_frame *frame, struct broker_propert
     if (!value.ptr) {
         return 0;
     }
-    value = trim(value);
+    value = slice_trim(value);
     if (read_number(value, EXPIRATION_MAX, &ms) != 0) {
         return refuse(problem, "expiration",
                       "be a number of milliseconds, digits only, at most 4294967295");
@@ -131,7 +119,7 @@ static int set_numbers(const struct stomp_frame *frame, struct broker_properties
     struct slice timestamp = stomp_frame_get(frame, "timestamp");
     uint64_t value;
     if (priority.ptr) {
-        if (read_number(trim(priority), UINT8_MAX, &value) != 0) {
+        if (read_number(slice_trim(priority), UINT8_MAX, &value) != 0) {
             return refuse(problem, "priority", "be a number from 0 to 255");
         }
         p->has_priority = true;
@@ -139,7 +127,7 @@ static int set_numbers(const struct stomp_frame *frame, struct broker_properties
     }
     if (timestamp.ptr) {
         /* Many a client reads it into a signed number. */
-        if (read_number(trim(timestamp), INT64_MAX, &value) != 0) {
+        if (read_number(slice_trim(timestamp), INT64_MAX, &value) != 0) {
             return refuse(problem, "timestamp", "be a number of seconds since 1970, digits only");
         }
         p->has_timestamp = true;
@@ -159,7 +147,8 @@ static int check_user_id(const struct stomp_frame *frame, struct slice user,
 
 /* RabbitMQ writes these into a message that it dead-lettered or passed to another broker, and our
  * own report of a queue that dropped messages is told by them: nobody may forge them. It writes
- * tables into some, and would stumble over text. */
+ * tables into some, and would stumble over text; what is in those a MESSAGE shows by dotted names
+ * ("x-death.0.queue"), which are no better forged. */
 static bool is_of_broker(struct slice name)
 {
     static const char *const names[] = {
@@ -173,7 +162,8 @@ static bool is_of_broker(struct slice name)
         "x-received-from",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (name.len == strlen(names[i]) && starts_with_nocase(name, names[i])) {
+        size_t len = strlen(names[i]);
+        if (starts_with_nocase(name, names[i]) && (name.len == len || name.ptr[len] == '.')) {
             return true;
         }
     }

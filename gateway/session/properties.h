@@ -5,16 +5,20 @@
  * |---|---|
  * | content-type, content-encoding, correlation-id, type, app-id | the property of that name |
  * | reply-to | the same, if it is a destination or the bare name of a queue that is not ours |
- * | expiration, timestamp, priority | the same, digits only and in the range that the broker takes
- * | | persistent:true | delivery_mode 2; messages of stored routes always have it | | user-id |
- * nothing when it names the session's user, else an ERROR: the broker would compare it with the
- * gateway's own | | idempotency-key, else message-id | x-stompgate-key; the message's own id is the
- * gateway's | | destination | x-stompgate-destination | | CC, BCC | an ERROR: the broker would
- * route by them, past all rights. It knows them in capitals alone: cc is a header like any other |
- * | receipt, transaction, login, passcode, content-length, amqp-message-id, x-stompgate-…, what
- *   MESSAGE has from the server, what only a broker writes (x-death, …) | nothing |
- * | any other, those that shape a queue (queue.h) included | a custom header; of repeated ones the
- *   first |
+ * | expiration, timestamp, priority | the same: digits only, in the range that the broker takes |
+ * | persistent:true | delivery_mode 2; messages of stored routes always have it |
+ * | user-id | nothing when it names the session's user, else an ERROR (1) |
+ * | idempotency-key, else message-id | x-stompgate-key; the message's own id is the gateway's |
+ * | destination | x-stompgate-destination |
+ * | CC, BCC | an ERROR (2) |
+ * | receipt, transaction, login, passcode, content-length | nothing |
+ * | amqp-message-id, x-stompgate-…, what MESSAGE has from the server | nothing |
+ * | x-death and what else only a broker writes, x-death.… | nothing |
+ * | any other, those that shape a queue (queue.h) included | a custom header; the first counts |
+ *
+ * (1) The broker would compare it with the gateway's own.
+ * (2) The broker would route by them, past all rights. It knows them in capitals alone: cc is a
+ * header like any other.
  *
  * Texts have at most 255 bytes. What the broker would refuse is refused here, with the header's
  * name: one bad property would close a channel that others use.

@@ -1,6 +1,6 @@
 /* What a SUBSCRIBE or SEND says about queues: from its headers to the queue that a private
- * subscription consumes, or that a SEND needs. Pure; contracts: rabbitmq-stomp 1.2 to 1.5, design
- * section 6.
+ * subscription consumes, or that a SEND needs. Pure; contracts: rabbitmq-stomp 1.2 to 1.5, DESIGN
+ * section 9.
  *
  * | destination | queue |
  * |---|---|

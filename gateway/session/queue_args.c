@@ -5,9 +5,8 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define ARGUMENT_FIXED                                                                             \
-    10 /* what a table of AMQP writes around a name and its value, at the most                     \
-        */
+/* What a table of AMQP writes around a name and its value, at the most. */
+#define ARGUMENT_FIXED 10
 #define BIND_PREFIX "x-bind-"
 #define BIND_INTEGER "x-bind-integer-"
 #define BIND_BOOLEAN "x-bind-boolean-"
@@ -85,18 +84,6 @@ int queue_refuse(struct session_problem *problem, struct slice header, const cha
     snprintf(problem->text, sizeof(problem->text), "'%.*s' must %s\n", (int)header.len, header.ptr,
              must);
     return -1;
-}
-
-static struct slice trim(struct slice text)
-{
-    while (text.len && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
-        text.ptr++;
-        text.len--;
-    }
-    while (text.len && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t')) {
-        text.len--;
-    }
-    return text;
 }
 
 /* Digits, a minus in front of them where `is_signed`. -1 when it is none, or has over 64 bits. */
@@ -197,11 +184,11 @@ static int read_value(enum kind kind, struct slice text, struct broker_argument 
     case INTEGER:
         arg->type = BROKER_INTEGER;
         *must = "be an integer";
-        return read_integer(trim(text), true, &arg->number);
+        return read_integer(slice_trim(text), true, &arg->number);
     case BOOLEAN:
         arg->type = BROKER_BOOLEAN;
         *must = "be true or false";
-        if (queue_read_boolean(trim(text), &value) != 0) {
+        if (queue_read_boolean(slice_trim(text), &value) != 0) {
             return -1;
         }
         arg->number = value;
@@ -222,7 +209,7 @@ static int read_value(enum kind kind, struct slice text, struct broker_argument 
         return is_locator(text) ? 0 : -1;
     case OFFSET:
         *must = "be first, last, next, offset=N, timestamp=SECONDS or an interval like 7D";
-        return read_offset(trim(text), arg);
+        return read_offset(slice_trim(text), arg);
     case MATCH:
         *must = "be all, any, all-with-x or any-with-x";
         arg->type = BROKER_TEXT;

@@ -165,21 +165,11 @@ static int check_rights(const struct queue_asked *a, const struct flags *f,
     return -1;
 }
 
-static bool has_control(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int name_by_client(const struct queue_asked *a, struct slice name,
                           struct session_queue *queue, struct session_problem *problem)
 {
     const struct slice header = SLICE_LITERAL("x-queue-name");
-    if (name.len == 0 || name.len > QUEUE_NAME_MAX || has_control(name)) {
+    if (name.len == 0 || name.len > QUEUE_NAME_MAX || slice_has_control(name)) {
         return queue_refuse(problem, header, "have 1 to 255 bytes, and no control characters");
     }
     if (queue_is_reserved(a->config, name)) {

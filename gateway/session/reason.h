@@ -1,5 +1,5 @@
-/* Why a session ends: one list for the log line, the metric and the WebSocket close code (design
- * section 10). */
+/* Why a session ends: one list for the log line, the metric and the WebSocket close code (PROTOCOL
+ * section 15). */
 #pragma once
 
 enum close_reason {

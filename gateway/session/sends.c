@@ -180,7 +180,11 @@ static bool publish(struct session *s, const struct stomp_frame *frame, uint64_t
 void sends_take(struct session *s, const struct stomp_frame *frame, uint64_t arrived_ms)
 {
     struct slice transaction = stomp_frame_get(frame, "transaction");
-    if (temps_prepare(s, frame, arrived_ms) >= TEMPS_WAITS) {
+    enum temps_verdict verdict = temps_prepare(s, frame, arrived_ms);
+    if (verdict == TEMPS_REFUSED) {
+        tx_spoil(s, frame);
+    }
+    if (verdict == TEMPS_REFUSED || verdict == TEMPS_WAITS) {
         return;
     }
     if (transaction.ptr) {

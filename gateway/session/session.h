@@ -1,9 +1,9 @@
 /* One client's conversation, sans-IO: events go in with the time, actions come out through the
  * host's functions. Knows STOMP, destinations and rights; knows no socket, clock, lock, WebSocket
- * or broker connection. Design section 5.
+ * or broker connection. DESIGN section 5.
  *
  * The live MESSAGEs of shared subscriptions do not pass through here: the audience puts them on the
- * session's out queue (design section 8). Everything else does.
+ * session's out queue (DESIGN section 7). Everything else does.
  *
  * Belongs to one loop thread. Actions run inside session_step(); they must not call session_step()
  * again.
@@ -48,16 +48,17 @@ struct session_subscription {
     uint32_t handle;     /* unique in the session, for SESSION_SUBSCRIBED */
     void *host_data;     /* the host's; NULL at first */
     struct list unacked; /* the session's: what it delivered and nobody settled */
+    size_t n_unacked;
 };
 
-/* How deliveries of private subscriptions end at the broker. Those of an is_reply never are: the
- * host consumes them without acks. */
+/* How deliveries of private subscriptions end at the broker. */
 struct session_settle {
     uint32_t epoch;
     uint64_t tag;
     /* And all before it that were given to the session. What the host has on the channel and has
      * not given to it yet (because the client had no room) is not meant: it is for the host to see
-     * that it is not settled along. */
+     * that it is not settled along. Of acks alone: for one of several nacks the host may have to
+     * say something else. */
     bool is_multiple;
     bool is_nack;
     bool requeue; /* of a nack */

@@ -29,6 +29,7 @@ enum session_state {
 struct commit {
     size_t n_left;
     bool has_failed;           /* its ERROR was sent: no RECEIPT and no acks will follow */
+    bool is_dropped;           /* nor here, because not all of it was sent; but without an ERROR */
     struct parked_frame *acks; /* its ACKs and NACKs, owned: they go when all is confirmed */
     struct slice receipt;      /* ptr NULL: none was asked for */
 };
@@ -107,7 +108,7 @@ struct sync {
 
 /* Invariants: `waiting` is empty unless the state is LOGIN or a SUBSCRIBE is outstanding (between
  * steps); everything in `parked_sends` came before everything in `waiting`; parked_bytes is the sum
- * of the sizes in both. */
+ * of the sizes in both, and of the acks of COMMITs. */
 struct session {
     uint32_t magic;
     enum session_state state;
@@ -282,6 +283,11 @@ bool subs_is_reply_id(struct slice id);
 /* True while one more is allowed. */
 bool subs_has_room(const struct session *s);
 
+/* How many messages a new private subscription may have unacknowledged: `wish`, or where that is 0
+ * the default or what the session has left of limits.unacked. ERROR and false when it cannot be. */
+bool subs_grant_prefetch(struct session *s, const struct error_about *about, uint16_t wish,
+                         uint16_t *granted);
+
 /* A new one, kept in the session. NULL when out of memory. */
 struct session_subscription *subs_new(struct session *s, struct slice id, struct slice spelling);
 void subs_drop(struct session *s, struct session_subscription *sub);
@@ -354,7 +360,7 @@ void commit_done(struct session *s, struct commit *commit);
 void commit_refuse(struct session *s, struct commit *commit, unsigned position,
                    const struct error_about *about, const struct session_problem *problem);
 
-/* One SEND of the COMMIT was given up with its session. */
+/* One SEND of the COMMIT was given up with its session: there is nothing more to answer. */
 void commit_drop(struct session *s, struct commit *commit);
 
 /* ---- tx.c: BEGIN, COMMIT, ABORT ---- */
@@ -363,6 +369,9 @@ void tx_begin(struct session *s, const struct stomp_frame *frame);
 
 /* A SEND, ACK or NACK with a transaction header. */
 void tx_take(struct session *s, const struct stomp_frame *frame, struct slice id);
+
+/* A frame was refused before it came to its transaction, if it has one: COMMIT will be as well. */
+void tx_spoil(struct session *s, const struct stomp_frame *frame);
 void tx_commit(struct session *s, const struct stomp_frame *frame);
 void tx_abort(struct session *s, const struct stomp_frame *frame);
 void tx_clear(struct session *s);

@@ -64,6 +64,7 @@ static void refuse_receipt(struct session *s, const struct stomp_frame *frame)
     struct error_about about = error_about_frame(frame);
     error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid header", "'receipt' may have %d bytes\n",
                  SESSION_ID_MAX);
+    tx_spoil(s, frame);
 }
 
 /* A frame with nothing in front of it that it has to wait for. */

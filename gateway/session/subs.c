@@ -54,6 +54,34 @@ bool subs_has_room(const struct session *s)
     return s->n_subs < (uint32_t)s->settings->config->limits.subscriptions;
 }
 
+/* What may come unacknowledged from all private subscriptions, and what is there from those that
+ * have gone. */
+static size_t unacked_bound(const struct session *s)
+{
+    size_t sum = s->unacked ? s->unacked->n_orphans : 0;
+    for (uint32_t i = 0; i < s->n_subs; i++) {
+        sum += s->subs[i]->prefetch;
+    }
+    return sum;
+}
+
+bool subs_grant_prefetch(struct session *s, const struct error_about *about, uint16_t wish,
+                         uint16_t *granted)
+{
+    size_t used = unacked_bound(s);
+    size_t max = (size_t)s->settings->config->limits.unacked;
+    size_t left = used < max ? max - used : 0;
+    size_t wanted = wish ? wish : (size_t)s->settings->config->limits.prefetch;
+    if (left == 0 || wish > left) {
+        error_refuse(s, CLOSE_LIMIT, about, "Too many unacknowledged messages",
+                     "The prefetch-count of all subscriptions of a session may be %zu in all\n",
+                     max);
+        return false;
+    }
+    *granted = (uint16_t)(wanted < left ? wanted : left);
+    return true;
+}
+
 static void free_subscription(struct session *s, struct session_subscription *sub)
 {
     unacked_orphan(s, sub);

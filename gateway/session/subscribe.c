@@ -3,16 +3,6 @@
 
 #include <stdlib.h>
 
-static bool has_control(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ERROR and false when the client may not have this id. */
 static bool check_id(struct session *s, const struct stomp_frame *frame, struct slice id,
                      struct slice spelling)
@@ -22,9 +12,15 @@ static bool check_id(struct session *s, const struct stomp_frame *frame, struct 
         error_missing_header(s, frame, "id");
         return false;
     }
-    if (id.ptr && (id.len > SESSION_ID_MAX || has_control(id))) {
+    if (id.ptr && (id.len > SESSION_ID_MAX || slice_has_control(id))) {
         error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid header",
                      "'id' may have %d bytes and no control characters\n", SESSION_ID_MAX);
+        return false;
+    }
+    if (!id.ptr && spelling.len > DELIVERIES_SPELLING_MAX) {
+        error_refuse(s, CLOSE_REFUSED_FRAME, &about, "Invalid header",
+                     "'destination' may have %d bytes where it stands for the id\n",
+                     DELIVERIES_SPELLING_MAX);
         return false;
     }
     if (subs_is_reply_id(id)) {
@@ -103,28 +99,11 @@ static bool check_destination(struct session *s, const struct stomp_frame *frame
     return true;
 }
 
-/* What may come unacknowledged from all private subscriptions, and what is there from those that
- * have gone. */
-static size_t unacked_bound(const struct session *s)
-{
-    size_t sum = s->unacked ? s->unacked->n_orphans : 0;
-    for (uint32_t i = 0; i < s->n_subs; i++) {
-        sum += s->subs[i]->prefetch;
-    }
-    return sum;
-}
-
 /* -1 when it is no number from 0 to 65535. Blanks around it are RabbitMQ's habit. */
 static int read_prefetch(struct slice text, uint16_t *prefetch)
 {
     uint32_t value = 0;
-    while (text.len && text.ptr[0] == ' ') {
-        text.ptr++;
-        text.len--;
-    }
-    while (text.len && text.ptr[text.len - 1] == ' ') {
-        text.len--;
-    }
+    text = slice_trim(text);
     for (size_t i = 0; i < text.len; i++) {
         value = value * 10 + (uint32_t)((unsigned char)text.ptr[i] - '0');
         if (text.ptr[i] < '0' || text.ptr[i] > '9' || value > UINT16_MAX) {
@@ -146,18 +125,7 @@ static bool check_prefetch(struct session *s, const struct stomp_frame *frame, u
                      "prefetch-count must be a number from 0 to 65535\n");
         return false;
     }
-    size_t used = unacked_bound(s);
-    size_t max = (size_t)s->settings->config->limits.unacked;
-    size_t left = used < max ? max - used : 0;
-    size_t wanted = value ? value : (size_t)s->settings->config->limits.prefetch;
-    if (left == 0 || (value && value > left)) {
-        error_refuse(s, CLOSE_LIMIT, &about, "Too many unacknowledged messages",
-                     "The prefetch-count of all subscriptions of a session may be %zu in all\n",
-                     max);
-        return false;
-    }
-    *prefetch = (uint16_t)(wanted < left ? wanted : left);
-    return true;
+    return subs_grant_prefetch(s, &about, value, prefetch);
 }
 
 /* The queue that is its own; *queue NULL: it shares one. ERROR and false. */

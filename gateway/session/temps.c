@@ -25,7 +25,7 @@ struct slice temps_name(const struct session *s, struct slice reply_to)
 
 /* ERROR and false when there can be none of that name. */
 static bool check(struct session *s, const struct error_about *about, struct slice reply_to,
-                  struct destination *d)
+                  struct destination *d, uint16_t *prefetch)
 {
     enum destination_error error = destination_resolve(s->settings->config, reply_to, d);
     if (error == DESTINATION_OK && reply_to.len > SESSION_ID_MAX) {
@@ -43,7 +43,7 @@ static bool check(struct session *s, const struct error_about *about, struct sli
                      s->settings->config->limits.subscriptions);
         return false;
     }
-    return true;
+    return subs_grant_prefetch(s, about, 0, prefetch);
 }
 
 static struct session_queue *new_queue(const struct session *s)
@@ -56,7 +56,8 @@ static struct session_queue *new_queue(const struct session *s)
 }
 
 /* NULL when out of memory. */
-static struct session_subscription *new_temp(struct session *s, struct slice reply_to)
+static struct session_subscription *new_temp(struct session *s, struct slice reply_to,
+                                             uint16_t prefetch)
 {
     struct session_queue *queue = new_queue(s);
     struct session_subscription *sub = queue ? subs_new(s, reply_to, reply_to) : NULL;
@@ -65,6 +66,7 @@ static struct session_subscription *new_temp(struct session *s, struct slice rep
         return NULL;
     }
     sub->queue = queue;
+    sub->prefetch = prefetch;
     sub->is_reply = true;
     return sub;
 }
@@ -75,6 +77,7 @@ enum temps_verdict temps_prepare(struct session *s, const struct stomp_frame *fr
     struct slice reply_to = stomp_frame_get(frame, "reply-to");
     struct error_about about = error_about_frame(frame);
     struct destination d;
+    uint16_t prefetch;
     bool is_ignored;
     if (!is_temp(reply_to)) {
         return TEMPS_NONE;
@@ -88,10 +91,10 @@ enum temps_verdict temps_prepare(struct session *s, const struct stomp_frame *fr
     if (is_ignored) {
         return TEMPS_NONE;
     }
-    if (!check(s, &about, reply_to, &d)) {
+    if (!check(s, &about, reply_to, &d, &prefetch)) {
         return TEMPS_REFUSED;
     }
-    struct session_subscription *sub = new_temp(s, reply_to);
+    struct session_subscription *sub = new_temp(s, reply_to, prefetch);
     if (!sub) {
         error_out_of_memory(s);
         return TEMPS_REFUSED;
@@ -118,5 +121,6 @@ void temps_refused(struct session *s, const struct session_problem *problem)
     parked_frame(parked, &frame);
     struct error_about about = error_about_frame(&frame);
     error_problem(s, CLOSE_REFUSED_FRAME, &about, "Reply queue refused", problem);
+    tx_spoil(s, &frame);
     parked_free(parked);
 }

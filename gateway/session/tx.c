@@ -114,6 +114,17 @@ void tx_begin(struct session *s, const struct stomp_frame *frame)
     reply_receipt_of(s, frame);
 }
 
+void tx_spoil(struct session *s, const struct stomp_frame *frame)
+{
+    struct slice id = stomp_frame_get(frame, "transaction");
+    struct tx *tx = id.ptr ? *find(s, id) : NULL;
+    bool is_held =
+        frame->command == STOMP_SEND || frame->command == STOMP_ACK || frame->command == STOMP_NACK;
+    if (tx && is_held) {
+        tx->is_broken = true;
+    }
+}
+
 /* True when it is to be kept; else it had its ERROR, or (of what is to be ignored) its RECEIPT. */
 static bool check(struct session *s, const struct stomp_frame *frame, struct tx *tx)
 {

@@ -52,6 +52,7 @@ int unacked_add(struct session *s, struct session_subscription *sub, uint64_t nu
     }
     list_push(is_auto ? &set->autos : &set->acks, &u->order);
     list_push(&sub->unacked, &u->siblings);
+    sub->n_unacked++;
     return 0;
 }
 
@@ -70,9 +71,7 @@ static void forget(struct unacked_set *set, struct unacked *u)
     if (u->ack != SESSION_ACK_AUTO) {
         map_take(&set->by_number, &u->number, sizeof(u->number));
     }
-    if (!u->sub) {
-        set->n_orphans--;
-    }
+    *(u->sub ? &u->sub->n_unacked : &set->n_orphans) -= 1;
     list_remove(&u->order);
     list_remove(&u->siblings);
     free(u);
@@ -121,7 +120,7 @@ static void tell_run(struct session *s, struct settling *settling)
 static void settle(struct session *s, struct unacked *u, struct settling *settling)
 {
     uint64_t tag = u->tag;
-    bool is_in_run = is_oldest(s->unacked, u);
+    bool is_in_run = !settling->is_nack && is_oldest(s->unacked, u);
     forget(s->unacked, u);
     if (is_in_run) {
         settling->tag = tag;

@@ -82,7 +82,7 @@ static json_t *row_json(const struct config *config, const struct history_row *r
 {
     char id[ID_TEXT_LEN + 1];
     char sent[40];
-    char spelling[800];
+    char spelling[DESTINATION_SPELLING_MAX];
     id_text(row->id, id);
     time_t seconds = (time_t)(row->sent_unix_ms / 1000);
     struct tm tm;

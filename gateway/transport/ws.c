@@ -69,9 +69,14 @@ static void connection_flush(void *connection)
         }
         client_wrote(c->client, n, len);
     }
-    if (q->n > 0) {
+    if (q->n > 0 || lws_partial_buffered(c->wsi)) {
         lws_callback_on_writable(c->wsi);
     }
+}
+
+static bool connection_is_buffering(void *connection)
+{
+    return lws_partial_buffered(((struct connection *)connection)->wsi);
 }
 
 static void connection_read(void *connection, bool wanted)
@@ -109,6 +114,7 @@ static const struct transport_functions functions = {
     .read = connection_read,
     .close = connection_close,
     .cut = connection_cut,
+    .is_buffering = connection_is_buffering,
 };
 
 void transport_turn(struct transport *t)
@@ -157,6 +163,14 @@ static int receive(struct connection *c, void *bytes, size_t len)
     return 0;
 }
 
+static void writeable(struct connection *c)
+{
+    if (!lws_partial_buffered(c->wsi)) {
+        client_flushed(c->client);
+    }
+    connection_flush(c);
+}
+
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
 {
@@ -177,7 +191,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         if (c->client) {
-            connection_flush(c);
+            writeable(c);
         }
         return 0;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:

@@ -91,36 +91,94 @@ describe('receiving', () => {
         await second.stop();
     });
 
-    test('a client that does not read: the broker keeps the messages, and nothing is lost when it is cut', async () => {
+    test('a client that does not read: the broker keeps what was not written to it, also when the gateway is killed', async () => {
+        const doomed = await h.gateway({ limits: { private_queue_bytes: 1048576, write_stall_ms: 60000 } });
         const name = fresh();
         const total = 400;
         const body = 'x'.repeat(32768);
         await fill(name, numbers(total).map((n) => `${n} ${body}`));
-        const held = await gw.metric('stompgate_private_held_total');
-        const sleeper = await Raw.open(gw.port);
+        const sleeper = await Raw.open(doomed.port);
         await sleeper.upgrade();
         await sleeper.connect();
         sleeper.stomp('SUBSCRIBE', { id: 's', destination: `/queue/${name}`, receipt: 'r' });
         await sleeper.next((frame) => frame.payload.toString().startsWith('RECEIPT\n'));
         sleeper.socket.pause();
         // what neither went to the socket nor waits within the bound goes back to the queue
-        await waitFor(async () => (await gw.metric('stompgate_private_held_total')) > held, { what: 'messages to be put back' });
+        await waitFor(async () => (await doomed.metric('stompgate_private_held_total')) > 0, { what: 'messages to be put back' });
         await waitFor(async () => (await count(h, name)).messages >= total / 2, { what: 'them to stand in the queue again' });
-        sleeper.socket.destroy();
+        await doomed.kill();
         const reader = await client(gw);
         await subscribe(reader, `/queue/${name}`);
-        const isLast = (frame) => frame.body.startsWith(`${total - 1} `);
-        await waitFor(() => reader.frames.some(isLast), { what: 'the end of the queue' });
-        const left = reader.frames.map((frame) => Number.parseInt(frame.body, 10));
-        assert.ok(left.length >= total / 2);
-        assert.deepEqual(left, numbers(left.length, total - left.length).map(Number), 'in order, nothing missing behind what it was sent');
+        const number = (text) => Number.parseInt(text, 10);
+        await waitFor(() => reader.frames.some((frame) => number(frame.body) === total - 1), { what: 'the end of the queue' });
+        const left = reader.frames.map((frame) => number(frame.body));
+        assert.deepEqual(left, numbers(left.length, total - left.length).map(Number), 'in order, to the end');
+        sleeper.socket.resume();
+        await sleeper.waitClosed();
+        const received = sleeper.frames.map((frame) => number(/\n\n(\d+) /.exec(frame.payload.toString())?.[1]));
+        assert.deepEqual(received, numbers(received.length).map(Number), 'in order, from the beginning');
+        assert.ok(left[0] <= received.length, `received up to ${received.length - 1}, the queue goes on with ${left[0]}`);
         await reader.disconnect();
         await empty(name);
     });
 
-    for (const [kind, headers] of [
+    test('who does not read his replies: the broker keeps them, and they come in order when he does', async () => {
+        const name = fresh();
+        const total = 300;
+        const body = 'z'.repeat(16384);
+        const [service, asker] = [await client(gw), await Raw.open(gw.port)];
+        await subscribe(service, `/queue/${name}`);
+        await asker.upgrade();
+        await asker.connect();
+        asker.stomp('SEND', { destination: `/queue/${name}`, 'reply-to': '/temp-queue/answers' }, 'how many?');
+        const { headers } = await message(service, 'how many?');
+        const held = await gw.metric('stompgate_private_held_total');
+        asker.socket.pause();
+        for (let i = 0; i < total; i++) {
+            service.send('SEND', { destination: headers['reply-to'] }, `${i} ${body}`);
+        }
+        await send(service, headers['reply-to'], `${total} that is all`);
+        await waitFor(async () => (await gw.metric('stompgate_private_held_total')) > held, { what: 'replies to be put back' });
+        asker.socket.resume();
+        for (let i = 0; i <= total; i++) {
+            const frame = (await asker.next()).payload.toString();
+            assert.match(frame, /\nsubscription:\/temp-queue\/answers\n/);
+            assert.equal(Number.parseInt(/\n\n(\d+) /.exec(frame)[1], 10), i);
+        }
+        asker.socket.destroy();
+        await service.disconnect();
+    });
+
+    test('a client that paused, and acknowledges only when it has 250, gets them', async () => {
+        const name = fresh();
+        const total = 750;
+        const body = 'y'.repeat(16384);
+        await fill(name, numbers(total).map((n) => `${n} ${body}`));
+        const raw = await Raw.open(gw.port);
+        await raw.upgrade();
+        await raw.connect();
+        const held = await gw.metric('stompgate_private_held_total');
+        raw.stomp('SUBSCRIBE', { id: 's', destination: `/queue/${name}`, ack: 'client', receipt: 'r' });
+        await raw.next((frame) => frame.payload.toString().startsWith('RECEIPT\n'));
+        raw.socket.pause();
+        await waitFor(async () => (await gw.metric('stompgate_private_held_total')) > held, { what: 'messages to be put back' });
+        raw.socket.resume();
+        for (let i = 0; i < total; i++) {
+            const frame = (await raw.next((found) => found.payload.toString().startsWith('MESSAGE\n'))).payload.toString();
+            assert.equal(Number.parseInt(/\n\n(\d+) /.exec(frame)[1], 10), i);
+            if (i % 250 === 249) {
+                raw.stomp('ACK', { id: /\nack:(.*)\n/.exec(frame)[1], receipt: `acked ${i}` });
+                await raw.next((found) => found.payload.toString().includes(`acked ${i}`));
+            }
+        }
+        raw.socket.destroy();
+        await empty(name);
+    });
+
+    for (const [kind, headers, asked] of [
         ['a durable queue', {}],
         ['an auto-delete queue, which must not go while its consumer pauses', { 'auto-delete': 'true' }],
+        ['a stream', { 'x-queue-type': 'stream' }, { ack: 'client', 'prefetch-count': '1000', 'x-stream-offset': 'first' }],
     ]) {
         test(`a client that pauses gets everything, once and in order: ${kind}`, async () => {
             const name = fresh();
@@ -129,7 +187,7 @@ describe('receiving', () => {
             const raw = await Raw.open(gw.port);
             await raw.upgrade();
             await raw.connect();
-            raw.stomp('SUBSCRIBE', { id: 's', destination: `/queue/${name}`, receipt: 'r', ...headers });
+            raw.stomp('SUBSCRIBE', { id: 's', destination: `/queue/${name}`, receipt: 'r', ...headers, ...asked });
             await raw.next((frame) => frame.payload.toString().startsWith('RECEIPT\n'));
             const seen = [];
             const sender = await client(gw);

@@ -36,7 +36,7 @@ static struct broker_declare passive(const char *name)
 
 static void delete_queue(const char *name)
 {
-    char path[300];
+    char path[400];
     snprintf(path, sizeof(path), "/api/queues/%%2F/%s", name);
     admin("DELETE", path, "");
 }

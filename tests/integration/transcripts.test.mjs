@@ -27,6 +27,7 @@ const ROUTES = [
     { prefix: '/queue/', ...open },
     { prefix: '/amq/queue/', send: ['ann'], subscribe: ['ann', 'bob'] },
     { prefix: '/unshaped/', exchange: 'unshaped', type: 'topic', declare: true, send: everybody, subscribe: everybody },
+    { prefix: '/alarm/', exchange: 'alarm', type: 'fanout', declare: true, ...open },
 ];
 
 const folder = path.join(root, 'tests/transcripts');

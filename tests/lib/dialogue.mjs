@@ -30,7 +30,7 @@ import { randomBytes } from 'node:crypto';
 import { BEAT } from './peer.mjs';
 import { waitFor } from './harness.mjs';
 
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 15000;
 const ESCAPES = { n: '\n', r: '\r', t: '\t', 0: '\0', '\\': '\\', '|': '|' };
 
 // The text of a script as the bytes it stands for, one character each.

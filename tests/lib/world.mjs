@@ -1,7 +1,7 @@
 // What an administrator and plain AMQP do and see beside the conversations of dialogue.mjs; its table says which lines there are.
 import { waitFor } from './harness.mjs';
 
-const DEADLINE_MS = 3000;
+const DEADLINE_MS = 5000;
 
 const json = (text, otherwise = {}) => (text ? JSON.parse(text) : otherwise);
 

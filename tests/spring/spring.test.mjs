@@ -13,7 +13,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
-import { harness, root } from '../lib/harness.mjs';
+import { harness, root, waitFor } from '../lib/harness.mjs';
 
 const MAVEN_MS = 600000; // the first time, it fetches what it needs
 const UNREACHABLE = /Could not (?:transfer|find) artifact|Failure to (?:transfer|find)|Unknown host|Network is unreachable/;
@@ -42,8 +42,18 @@ async function gateways() {
         stop: () => second.stop(),
         start: async () => (second = await h.gateway(ports)),
         restartBroker: () => h.services('restart-rabbit'),
+        leftovers: () => leftovers(h, [first, second]),
         close: () => h.close(),
     };
+}
+
+// What is still there of sessions that have gone, by name; empty in the end.
+async function leftovers(h, all) {
+    const gauges = ['sessions', 'subscriptions', 'private_channels', 'private_consumers'].map((name) => `stompgate_${name}`);
+    const counts = await Promise.all(all.flatMap((gw) => gauges.map(async (name) => [name, await gw.metric(name)])));
+    const queues = await h.management.get(`/queues/${h.vhostPath}`);
+    const ofUsers = queues.map((queue) => queue.name).filter((name) => name.includes('-user'));
+    return [...counts.filter(([, count]) => count !== 0).flat(), ...ofUsers];
 }
 
 async function plugin() {
@@ -135,7 +145,7 @@ async function play() {
         STOMPGATE_SPRING_VHOST: servers.vhost,
         STOMPGATE_SPRING_CONTROL: `http://127.0.0.1:${door.address().port}`,
     });
-    return { ...run, suites: await results() };
+    return { ...run, suites: await results(), leftovers: servers.leftovers };
 }
 
 const run = await play();
@@ -151,5 +161,13 @@ for (const [suite, list] of run.suites) {
         for (const { name, failure, isSkipped } of list) {
             test(name, { skip: isSkipped }, () => assert.ok(!failure, failure));
         }
+    });
+}
+
+if (run.leftovers) {
+    test('nothing is left of all these sessions', async () => {
+        let left;
+        const isNothing = async () => (left = await run.leftovers()).length === 0;
+        await waitFor(isNothing).catch(() => assert.deepEqual(left, []));
     });
 }

@@ -419,6 +419,10 @@ static void test_bad_words_and_texts(void **state)
            ":2:8: gateway.name: must be letters, digits, _ and - only\n");
     expect("[gateway]\nbind = 'localhost'\n",
            ":2:8: gateway.bind: must be an IPv4 or IPv6 address, is \"localhost\"\n");
+    expect("[tcp]\nbind = 'localhost'\n",
+           ":2:8: tcp.bind: must be an IPv4 or IPv6 address, is \"localhost\"\n");
+    expect("[tcp]\nenabled = true\nport = 8080\n",
+           ":3:8: tcp.port: must not be gateway.port (8080)\n");
     expect("[gateway]\npath = 'ws'\n",
            ":2:8: gateway.path: must begin with a slash and be without space, ?, # and %\n");
     expect("[gateway]\norigins = ['null', 'https://a/']\n",

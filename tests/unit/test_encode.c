@@ -260,6 +260,38 @@ static void test_the_senders_spelling_counts_only_where_it_means_the_same(void *
     check_spelling("", "amq.topic", "x/y", "/topic/x%2Fy");
 }
 
+/* Each byte of either may take three. */
+static void test_the_longest_names_still_make_a_spelling(void **state)
+{
+    (void)state;
+    char name[256];
+    memset(name, '/', 255);
+    name[255] = '\0';
+    struct encoder e;
+    struct broker_delivery d = delivery(name, "x");
+    d.exchange = s(name);
+    encoder_init(&e, &d, "");
+    assert_int_equal(encoder_spelling(&e, config, name).len, 10 + 765 + 1 + 765);
+    assert_int_equal(encoder_pair_spelling(&e, config).len, 10 + 765 + 1 + 765);
+    encoder_fini(&e);
+}
+
+static void test_the_name_of_a_queue_that_is_not_utf8_makes_a_binary_message(void **state)
+{
+    (void)state;
+    struct encoder e;
+    struct broker_delivery d = delivery("caf\xe9", "x");
+    d.exchange = s("");
+    encoder_init(&e, &d, "");
+    struct slice spelling = encoder_pair_spelling(&e, config);
+    assert_true(slice_is(spelling, "/queue/caf\xe9"));
+    struct message *m =
+        encode_message(&e, STOMP_1_2, s("/temp-queue/x"), spelling, false, ENCODE_AUTO);
+    assert_int_equal(m->bytes[0], 0x82);
+    message_unref(m);
+    encoder_fini(&e);
+}
+
 static void test_a_spelling_that_is_not_utf8_makes_a_binary_message(void **state)
 {
     (void)state;
@@ -537,6 +569,8 @@ int main(void)
         cmocka_unit_test(test_a_message_without_an_id_gets_a_fresh_one),
         cmocka_unit_test(test_text_is_what_is_utf8_in_body_and_headers),
         cmocka_unit_test(test_the_senders_spelling_counts_only_where_it_means_the_same),
+        cmocka_unit_test(test_the_longest_names_still_make_a_spelling),
+        cmocka_unit_test(test_the_name_of_a_queue_that_is_not_utf8_makes_a_binary_message),
         cmocka_unit_test(test_a_spelling_that_is_not_utf8_makes_a_binary_message),
         cmocka_unit_test(test_members_of_a_group_share_one_frame),
         cmocka_unit_test(test_each_matching_subscription_gets_a_copy),

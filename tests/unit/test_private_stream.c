@@ -13,19 +13,19 @@
 #define MESSAGES 20000 /* unsettled at a time */
 
 struct world {
-    struct private_session session;
     struct private_subscription sub;
     struct private_queue queue;
     struct broker_argument args[1];
     bool is_settled[4 * MESSAGES + 1]; /* by offset; tags are one higher */
     int64_t next;
+    struct private_session session; /* the last: its name, which nobody asks for, would follow */
 };
 
 static struct world *begin(void)
 {
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
-    w->queue.must_exist = true;
+    w->queue.is_stream = true;
     w->queue.consume_args = w->args;
     w->sub.queue = &w->queue;
     list_init(&w->session.subscriptions);
@@ -48,7 +48,7 @@ static void deliver(struct world *w, int n)
         struct broker_delivery delivery = {.tag = (uint64_t)w->next + 1};
         delivery.properties.headers = &header;
         delivery.properties.n_headers = 1;
-        assert_true(private_stream_take(&w->sub, &delivery));
+        private_stream_take(&w->sub, &delivery);
     }
 }
 

@@ -548,6 +548,7 @@ static struct config_route routes[] = {
     {ROUTE("/amq/queue/", "", CONFIG_QUEUE), .send = {ann, 1}, .subscribe = {ann_and_bob, 2}},
     {ROUTE("/unshaped/", "unshaped", CONFIG_TOPIC), .send = {everybody, 1},
      .subscribe = {everybody, 1}},
+    {ROUTE("/alarm/", "alarm", CONFIG_FANOUT), OPEN},
 };
 
 static void run_init(struct run *r, const char *path, enum cut cut)

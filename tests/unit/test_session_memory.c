@@ -342,7 +342,7 @@ static int set_up(void **state)
 
 #define NAME "chat-1/0/1234567890"
 
-/* Design section 8: an idle connection holds no buffers. */
+/* An idle connection holds no buffers. */
 static void test_memory_of_an_idle_session(void **state)
 {
     (void)state;

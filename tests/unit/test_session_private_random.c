@@ -234,8 +234,7 @@ static void host_deliver(void *host, struct message *message, uint64_t number)
     *d = (struct delivered){.tag = w->delivery->tag,
                             .epoch = w->delivery->epoch,
                             .handle = w->delivery_handle,
-                            .is_auto = w->subs[w->delivery_handle].ack == SESSION_ACK_AUTO,
-                            .is_settled = w->subs[w->delivery_handle].is_reply};
+                            .is_auto = w->subs[w->delivery_handle].ack == SESSION_ACK_AUTO};
     const char *found = strstr(text, id) + sizeof(id) - 1;
     snprintf(d->id, sizeof(d->id), "%.*s", (int)strcspn(found, "\n"), found);
     message_unref(message);
@@ -537,14 +536,12 @@ static void deliver(struct world *w)
     }
 }
 
-/* To one that has gone: what the client must not see, and nobody else may lose. A reply is not
- * settled at all, and comes no more when its subscription was lost. */
+/* To one that has gone: what the client must not see, and nobody else may lose. */
 static void deliver_late(struct world *w)
 {
     uint32_t handle = w->last_handle ? 1 + roll(&w->dice, w->last_handle) : 0;
     const struct sub *sub = &w->subs[handle];
-    if (!handle || sub->is_held || !sub->is_private || sub->is_reply ||
-        session_has_left(w->session)) {
+    if (!handle || sub->is_held || !sub->is_private || session_has_left(w->session)) {
         return;
     }
     w->late_tag = w->last_tag + 1;

@@ -54,8 +54,10 @@ class Bodies(Case):
         self.leave(conn, heard)
 
     def test_headers_of_ones_own(self):
-        (message,) = self.echo("x", headers={"x-one": "1", "x-utf8": "größe"}, two="2")
-        self.assertEqual({name: message.headers[name] for name in ("x-one", "x-utf8", "two")}, {"x-one": "1", "x-utf8": "größe", "two": "2"})
+        headers = {"x-one": "1", "x-utf8": "größe"}
+        (message,) = self.echo("x", headers=headers, two="2")
+        headers["two"] = "2"
+        self.assertEqual({name: message.headers.get(name) for name in headers}, headers)
 
     def test_headers_that_are_properties(self):
         properties = {"correlation-id": "c-1", "type": "t", "app-id": "a", "priority": "3", "persistent": "true", "expiration": "60000"}

@@ -222,7 +222,10 @@ class Case(unittest.TestCase):
         return conn, heard
 
     def login(self, conn, **more):
+        heard = conn.get_listener("heard")
+        times = len(heard.connected)
         conn.connect(target.login, target.passcode, wait=True, **more)
+        heard.wait(lambda: len(heard.connected) > times, "on_connected")  # it is called a little later
 
     def open(self, **options):
         conn, heard = self.make(**options)

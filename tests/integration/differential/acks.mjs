@@ -328,7 +328,7 @@ export default [
             ${SUBSCRIBED('client-individual')}
             a< MESSAGE
             a< MESSAGE`,
-        patience: 1500,
+        patience: 3000,
     },
     ...['x', '-1', '65536', '0'].map((count) => ({
         name: `prefetch-count:${count}`,

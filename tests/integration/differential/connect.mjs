@@ -17,7 +17,7 @@ const malformed = (name, bytes, clients = {}) => ({
     script: text`
         a>> ${bytes}
         a< ERROR`,
-    patience: 1500,
+    patience: 3000,
 });
 
 export default [

@@ -220,7 +220,7 @@ export default [
             a> SEND|destination:$a.destination|receipt:r||again
             a< RECEIPT MESSAGE
             look a%25b$q`,
-        patience: 1500,
+        patience: 3000,
     },
     {
         name: 'a queue name in UTF-8',

@@ -253,7 +253,7 @@ export default [
             make $q {"durable": true, "arguments": {"x-queue-type": "stream"}}
             a> SUBSCRIBE|id:s|destination:/amq/queue/$q|receipt:s
             a< ERROR RECEIPT`,
-        patience: 1500,
+        patience: 3000,
     },
     {
         name: 'a stream from an offset that is none',
@@ -261,7 +261,7 @@ export default [
             make $q {"durable": true, "arguments": {"x-queue-type": "stream"}}
             a> SUBSCRIBE|id:s|destination:/amq/queue/$q|ack:client|prefetch-count:10|x-stream-offset:later|receipt:s
             a< ERROR`,
-        patience: 1500,
+        patience: 3000,
     },
     {
         name: 'a quorum queue: NACK and again',

@@ -93,7 +93,7 @@ export default [
             a< MESSAGE
             a> ACK|id:$a.ack|receipt:3
             a< RECEIPT`,
-        patience: 1500,
+        patience: 3000,
     })),
     ...['selector:a = 1', 'no-local:true', 'activemq.prefetchSize:1'].map((header) => ({
         name: `SUBSCRIBE with ${header}`,
@@ -124,7 +124,7 @@ export default [
             b< MESSAGE
             a> SEND|destination:/queue/$q||2
             b< MESSAGE`,
-        patience: 1500,
+        patience: 3000,
     },
     {
         name: 'UNSUBSCRIBE of an id that is not there',
@@ -260,7 +260,7 @@ export default [
             comes $q
             a> SEND|destination:/queue/$q|receipt:r||x
             a< RECEIPT MESSAGE`,
-        patience: 1500,
+        patience: 3000,
     },
     {
         name: 'an exchange is deleted: SEND',
@@ -280,7 +280,7 @@ export default [
             a< RECEIPT
             a> SEND|destination:/amq/queue/$q|receipt:2||x
             a< RECEIPT`,
-        patience: 1500,
+        patience: 3000,
     },
     {
         name: 'an internal exchange',

@@ -317,12 +317,13 @@ abstract class ClientContract {
     void heartbeatsKeepAnIdleConnectionOnBothSides() {
         door.client().setDefaultHeartbeat(new long[] {SHORT_MS, SHORT_MS});
         String destination = "/topic/" + Patience.unique("room.");
-        try (Talker ann = talker()) {
+        try (Talker ann = talker(); Door other = door(); Talker bob = Talker.connect(other)) {
             assertArrayEquals(new long[] {SHORT_MS, SHORT_MS}, Patience.done("CONNECTED", ann.connected).getHeartbeat());
             Inbox inbox = ann.subscribe(destination);
             // Spring closes after three intervals of silence, servers after two or more
             assertTrue(ann.lasts(4 * SHORT_MS));
-            ann.send(destination, "still here");
+            // not by ann: over Tomcat's WebSocket Spring's client cannot send while it sends a heart-beat
+            bob.send(destination, "still here");
             assertEquals("still here", inbox.next().text());
         }
     }
