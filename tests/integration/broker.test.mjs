@@ -724,6 +724,7 @@ describe('rights at the broker that are taken away, and given back', () => {
             assert.match(error.body, /^ACCESS_REFUSED - access to exchange 'amq\.(topic|direct)' in vhost '\/' refused for user/);
             assert.equal(error.headers.subscription, 's');
             await wire.waitClosed();
+            assert.equal(wire.closed.code, 1013);
         }
         await sendAndWait(other, '/fanout/revoked.other', 'undisturbed');
         await other.next(message('undisturbed'));
