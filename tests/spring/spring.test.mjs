@@ -156,6 +156,20 @@ test(run.code !== 0 && UNREACHABLE.test(run.output) ? 'Maven Central cannot be r
     assert.ok(run.suites.size > 0, 'no Java test ran');
 });
 
+// A class that Maven does not pick up would be missed by nobody.
+test('every Java test ran', async () => {
+    const folder = path.join(root, 'tests/spring/src/test/java/stompgate');
+    const read = (name) => readFile(path.join(folder, name), 'utf8');
+    const count = (source) => source.match(/^\s*@(?:Parameterized)?Test\b/gm).length; // of these each runs once at least
+    const contract = count(await read('ClientContract.java'));
+    for (const file of (await readdir(folder)).filter((name) => name.endsWith('Test.java'))) {
+        const source = await read(file);
+        const wanted = count(source) + (source.includes('extends ClientContract') ? contract : 0);
+        const ran = run.suites.get(`stompgate.${path.basename(file, '.java')}`)?.length ?? 0;
+        assert.ok(ran >= wanted, `${ran} of the ${wanted} tests of ${file}`);
+    }
+});
+
 for (const [suite, list] of run.suites) {
     describe(suite, () => {
         for (const { name, failure, isSkipped } of list) {
