@@ -100,7 +100,7 @@ struct sync {
     struct sync *next;
     uint64_t token; /* 0: the host was not asked yet */
     uint64_t arrived_ms;
-    bool is_unsubscribe; /* a channel that went did what it asked for as well */
+    bool is_cancel; /* no more than an UNSUBSCRIBE: a channel that went did that as well */
     bool has_receipt;
     uint16_t receipt_len;
     char receipt[];
@@ -434,7 +434,7 @@ void acks_execute(struct session *s, const struct stomp_frame *frame);
 
 /* Answers the frame when all that was settled or cancelled before has been handled. `receipt` ptr
  * NULL: nobody is to be answered, but it can be waited for. */
-void syncs_add(struct session *s, struct slice receipt, bool is_unsubscribe);
+void syncs_add(struct session *s, struct slice receipt, bool is_cancel);
 
 void syncs_answer(struct session *s, uint64_t token, bool is_ok);
 

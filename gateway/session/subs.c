@@ -197,12 +197,14 @@ void subs_unsubscribe(struct session *s, const struct stomp_frame *frame)
     struct session_subscription *sub =
         subs_find(s, stomp_frame_get(frame, "id"), stomp_frame_get(frame, "destination"));
     bool is_private = sub && sub->queue;
+    bool is_deleting = sub && deletes_queue(sub, frame);
     if (sub) {
-        s->host->unsubscribe(s->host_data, sub, deletes_queue(sub, frame));
+        s->host->unsubscribe(s->host_data, sub, is_deleting);
         subs_drop(s, sub);
     }
     if (is_private && receipt.ptr) {
-        syncs_add(s, receipt, true);
+        /* A channel that goes ends the consumer, but does not delete the queue. */
+        syncs_add(s, receipt, !is_deleting);
     } else {
         reply_receipt_of(s, frame);
     }
@@ -268,7 +270,11 @@ void subs_lost(struct session *s, uint32_t handle, const struct session_problem 
     }
     const struct error_about about = {.subscription = sub->id, .destination = sub->spelling};
     if (problem && problem->message[0]) {
-        error_problem(s, CLOSE_BROKER, &about, "", problem);
+        struct session_problem told = *problem;
+        if (told.reason == CLOSE_REFUSED_FRAME) {
+            told.reason = CLOSE_BROKER; /* it stood: no frame is to blame */
+        }
+        error_problem(s, CLOSE_BROKER, &about, "", &told);
     } else {
         struct slice key = sub->id.ptr ? sub->id : sub->spelling;
         error_refuse(s, CLOSE_BROKER, &about, "Server cancelled subscription",

@@ -30,7 +30,7 @@ static void unknown(struct session *s, struct slice receipt)
 static void answer(struct session *s, const struct sync *sync, bool is_ok)
 {
     struct slice receipt = {sync->has_receipt ? sync->receipt : NULL, sync->receipt_len};
-    if (!is_ok && !sync->is_unsubscribe) {
+    if (!is_ok && !sync->is_cancel) {
         unknown(s, receipt);
     } else if (receipt.ptr) {
         reply_receipt(s, receipt);
@@ -65,7 +65,7 @@ static void ask(struct session *s)
     }
 }
 
-void syncs_add(struct session *s, struct slice receipt, bool is_unsubscribe)
+void syncs_add(struct session *s, struct slice receipt, bool is_cancel)
 {
     struct sync *sync = calloc(1, sizeof(*sync) + receipt.len);
     if (!sync) {
@@ -73,7 +73,7 @@ void syncs_add(struct session *s, struct slice receipt, bool is_unsubscribe)
         return;
     }
     sync->arrived_ms = s->now_ms;
-    sync->is_unsubscribe = is_unsubscribe;
+    sync->is_cancel = is_cancel;
     if (receipt.ptr) {
         sync->has_receipt = true;
         sync->receipt_len = (uint16_t)receipt.len;
