@@ -36,9 +36,6 @@ struct publish {
     void (*stopped)(void *reactor);
 };
 
-/* publish.c: the broker's refusal in the words of a session. */
-void publish_problem(struct session_problem *problem, uint16_t code, const char *text);
-
 /* ---- publish_exchange.c ---- */
 
 int publish_keep_exchange(struct publish *p, const struct config_route *route, const char *name,
