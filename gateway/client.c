@@ -253,7 +253,7 @@ static void tell_written(struct client *c)
     size_t low = (size_t)r->config->limits.private_queue_bytes / 2;
     c->told = c->flushed;
     struct session_event event = {.type = SESSION_WRITTEN, .now_ms = r->now_ms};
-    event.written = c->told + c->skew;
+    event.written = c->told;
     client_step(c, &event);
     if (c->is_private_full && c->outq.private_bytes <= low) {
         c->is_private_full = private_side_resume(r->private, c->id);

@@ -22,8 +22,6 @@ struct client {
     struct list written;  /* in reactor->written */
     uint64_t flushed;     /* of outq.private_popped: what went to the socket */
     uint64_t told;        /* of outq.private_popped: what the session knows of */
-    uint64_t skew;        /* from a count of private messages to the session's number of the last */
-    uint64_t n_private;   /* given to the out queue */
     bool is_private_full; /* the private side was told that there is no room, and has not yet all
                              the room again that it had */
     struct list shapes;   /* queues that its SENDs declared in their own way; client_queues.c */

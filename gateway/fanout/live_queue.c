@@ -250,7 +250,6 @@ void live_queue_lose(struct live_queue *q, struct slice key, const struct broker
 {
     struct session_problem problem;
     live_problem(reply, &problem);
-    problem.reason = CLOSE_BROKER;
     if (!key.ptr) {
         live_each_room(q, lose_room, &problem);
         return;

@@ -191,7 +191,7 @@ void private_side_settle(struct private_side *p, uint64_t client,
     /* Over a nack of a stream's message RabbitMQ closes the whole connection (540). The stream
      * keeps it in any case; where it may be a queue, the message goes back with the channel. */
     const struct private_subscription *stream = private_stream_settled(s, settle);
-    if (settle->is_nack && stream && !stream->queue->is_stream) {
+    if (settle->is_nack && stream && stream->queue->kind == PRIVATE_EITHER) {
         return;
     }
     if (settle->is_nack && !stream) {

@@ -15,7 +15,8 @@
 /* Of a queue that we did not declare nobody has told us; but no stream goes so. */
 static bool needs_anchor(const struct private_subscription *sub)
 {
-    return sub->queue->is_auto_delete || (sub->queue->must_exist && !sub->queue->is_stream);
+    const struct private_queue *q = sub->queue;
+    return q->is_auto_delete || (q->must_exist && q->kind != PRIVATE_STREAM);
 }
 
 static void cancel(struct private_subscription *sub, uint64_t consumer,

@@ -99,13 +99,20 @@ int private_session_sync(struct private_session *s, uint64_t token)
 
 /* ---- private_queue.c ---- */
 
+/* RabbitMQ tells nobody what kind a queue is that he did not declare. */
+enum private_kind {
+    PRIVATE_EITHER, /* had to exist */
+    PRIVATE_QUEUE,
+    PRIVATE_STREAM /* declared so, or consumed with an offset, which no other takes */
+};
+
 /* What a subscription consumes: what of a session_queue is needed, in one allocation. */
 struct private_queue {
     bool must_exist;
     bool is_durable;
     bool is_exclusive;
     bool is_auto_delete;
-    bool is_stream; /* its SUBSCRIBE says so; one that must exist may be one all the same */
+    enum private_kind kind;
     struct slice name;
     struct slice exchange; /* bound to; ptr NULL: not bound */
     struct slice key;
@@ -313,6 +320,13 @@ const struct private_subscription *private_stream_settled(struct private_session
 /* Where to read on, after a loss and after a refusal: changes the arguments of the consumer. */
 void private_stream_rewind(struct private_subscription *sub);
 void private_stream_resume(struct private_subscription *sub);
+
+/* Its consumer stands: what may be a stream is one, if an offset was given. */
+void private_stream_stands(struct private_subscription *sub);
+
+/* Its consumer was refused: true when that may be because of the offset. It is none, then, and is
+ * consumed without. */
+bool private_stream_is_none(struct private_subscription *sub);
 void private_stream_free(struct private_stream *stream);
 
 /* ---- private.c ---- */

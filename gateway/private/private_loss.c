@@ -108,6 +108,9 @@ static bool can_mend(struct private_subscription *sub, enum private_request requ
         sub->has_gap = sub->has_stood; /* deleted between declare and consume */
         return true;
     }
+    if (code == 406 && request == PRIVATE_CONSUME && private_stream_is_none(sub)) {
+        return true; /* it read on at an offset that was a publisher's */
+    }
     if (code == 405 && sub->has_stood && sub->queue->is_exclusive) {
         /* A half-open old connection of ours may still hold it. */
         sub->is_declared = false;

@@ -34,19 +34,19 @@ static void copy_args(struct broker_argument *to, const struct broker_argument *
     }
 }
 
-static bool is_stream(const struct session_queue *queue)
+static enum private_kind kind_of(const struct session_queue *queue)
 {
     for (size_t i = 0; i < queue->n_args; i++) {
         if (slice_is(queue->args[i].name, "x-queue-type")) {
-            return slice_is(queue->args[i].text, "stream");
+            return slice_is(queue->args[i].text, "stream") ? PRIVATE_STREAM : PRIVATE_QUEUE;
         }
     }
-    for (size_t i = 0; i < queue->n_consume_args && queue->must_exist; i++) {
-        if (slice_starts_with(queue->consume_args[i].name, SLICE_LITERAL("x-stream-"))) {
-            return true;
+    for (size_t i = 0; i < queue->n_consume_args; i++) {
+        if (slice_is(queue->consume_args[i].name, "x-stream-offset")) {
+            return PRIVATE_STREAM;
         }
     }
-    return false;
+    return queue->must_exist ? PRIVATE_EITHER : PRIVATE_QUEUE;
 }
 
 struct private_queue *private_queue_copy(const struct session_queue *queue,
@@ -65,7 +65,7 @@ struct private_queue *private_queue_copy(const struct session_queue *queue,
     q->is_durable = queue->is_durable;
     q->is_exclusive = queue->is_exclusive && !queue->must_exist;
     q->is_auto_delete = queue->is_auto_delete;
-    q->is_stream = is_stream(queue);
+    q->kind = kind_of(queue);
     q->args = (struct broker_argument *)(q + 1);
     q->n_args = queue->n_args;
     q->binding_args = q->args + q->n_args;

@@ -82,8 +82,7 @@ bool private_stream_is_unsure(const struct private_subscription *sub,
                               const struct broker_delivery *delivery)
 {
     int64_t offset;
-    const struct private_queue *q = sub->queue;
-    return q->must_exist && !q->is_stream && offset_of(delivery, &offset);
+    return sub->queue->kind == PRIVATE_EITHER && offset_of(delivery, &offset);
 }
 
 /* False: it does not come from a stream. In a queue that we declared as another kind, a header of
@@ -91,8 +90,7 @@ bool private_stream_is_unsure(const struct private_subscription *sub,
 static bool recognize(struct private_subscription *sub, const struct broker_delivery *delivery,
                       int64_t *offset)
 {
-    const struct private_queue *q = sub->queue;
-    if (!(q->is_stream || q->must_exist) || !offset_of(delivery, offset)) {
+    if (sub->queue->kind == PRIVATE_QUEUE || !offset_of(delivery, offset)) {
         return false;
     }
     if (!sub->stream && (sub->stream = calloc(1, sizeof *sub->stream)) != NULL) {
@@ -112,7 +110,7 @@ void private_stream_take(struct private_subscription *sub, const struct broker_d
 bool private_stream_refuse(struct private_subscription *sub, const struct broker_delivery *delivery)
 {
     int64_t offset;
-    if (!sub->queue->is_stream || !recognize(sub, delivery, &offset)) {
+    if (sub->queue->kind != PRIVATE_STREAM || !recognize(sub, delivery, &offset)) {
         return false;
     }
     struct private_stream *stream = sub->stream;
@@ -172,12 +170,19 @@ const struct private_subscription *private_stream_settled(struct private_session
     return found;
 }
 
-static void seek(struct private_queue *q, int64_t offset)
+/* Where the offset stands among the arguments, or would stand. */
+static size_t place_of_offset(const struct private_queue *q)
 {
     size_t i = 0;
     while (i < q->n_consume_args && !slice_is(q->consume_args[i].name, OFFSET)) {
         i++;
     }
+    return i;
+}
+
+static void seek(struct private_queue *q, int64_t offset)
+{
+    size_t i = place_of_offset(q);
     q->n_consume_args += i == q->n_consume_args; /* there is room for one more */
     q->consume_args[i] = (struct broker_argument){
         .type = BROKER_INTEGER,
@@ -189,17 +194,43 @@ static void seek(struct private_queue *q, int64_t offset)
 void private_stream_rewind(struct private_subscription *sub)
 {
     struct private_stream *stream = sub->stream;
-    if (stream) {
-        seek(sub->queue, stream->n > 0 ? stream->entries[stream->head].offset : stream->next);
-        stream->n = stream->head = 0;
+    if (!stream) {
+        return;
     }
+    if (stream->n > 0) {
+        stream->next = stream->entries[stream->head].offset; /* also when this is lost in turn */
+    }
+    seek(sub->queue, stream->next);
+    stream->n = stream->head = 0;
 }
 
 void private_stream_resume(struct private_subscription *sub)
 {
-    if (sub->stream && sub->queue->is_stream) {
+    if (sub->stream && sub->queue->kind == PRIVATE_STREAM) {
         seek(sub->queue, sub->stream->next);
     }
+}
+
+void private_stream_stands(struct private_subscription *sub)
+{
+    struct private_queue *q = sub->queue;
+    if (q->kind == PRIVATE_EITHER && place_of_offset(q) < q->n_consume_args) {
+        q->kind = PRIVATE_STREAM;
+    }
+}
+
+bool private_stream_is_none(struct private_subscription *sub)
+{
+    struct private_queue *q = sub->queue;
+    size_t i = place_of_offset(q);
+    if (q->kind != PRIVATE_EITHER || i == q->n_consume_args) {
+        return false;
+    }
+    q->kind = PRIVATE_QUEUE;
+    q->consume_args[i] = q->consume_args[--q->n_consume_args];
+    private_stream_free(sub->stream);
+    sub->stream = NULL;
+    return true;
 }
 
 void private_stream_free(struct private_stream *stream)

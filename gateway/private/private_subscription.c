@@ -283,6 +283,7 @@ static void stands(struct private_subscription *sub)
     sub->state = PRIVATE_STANDS;
     sub->has_stood = true;
     sub->n_tries = 0;
+    private_stream_stands(sub);
     set_sweep(sub);
     private_flow_answered(sub, PRIVATE_CONSUME);
     if (!has_stood) {

@@ -116,7 +116,7 @@ struct session_host {
      * queue is to be deleted too. */
     void (*unsubscribe)(void *host, struct session_subscription *subscription, bool deletes_queue);
 
-    /* One MESSAGE of a private subscription, numbered upwards in the session; takes the reference.
+    /* One MESSAGE of a private subscription, numbered from 1 without a gap; takes the reference.
      * SESSION_WRITTEN comes when it went to the socket. */
     void (*deliver)(void *host, struct message *message, uint64_t number);
 

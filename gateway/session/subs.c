@@ -270,7 +270,11 @@ void subs_lost(struct session *s, uint32_t handle, const struct session_problem 
     }
     const struct error_about about = {.subscription = sub->id, .destination = sub->spelling};
     if (problem && problem->message[0]) {
-        error_problem(s, CLOSE_BROKER, &about, "", problem);
+        struct session_problem told = *problem;
+        if (told.reason == CLOSE_REFUSED_FRAME) {
+            told.reason = CLOSE_BROKER; /* it stood: no frame is to blame */
+        }
+        error_problem(s, CLOSE_BROKER, &about, "", &told);
     } else {
         struct slice key = sub->id.ptr ? sub->id : sub->spelling;
         error_refuse(s, CLOSE_BROKER, &about, "Server cancelled subscription",

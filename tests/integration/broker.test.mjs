@@ -434,7 +434,11 @@ describe('a broker that goes away', () => {
         await h.rabbitmqctl('set_vm_memory_high_watermark', '0');
         try {
             wire.send('SEND', { destination: '/topic/alarm', receipt: 'first' }, 'first');
-            await waitFor(async () => (await gw.metric('stompgate_broker_blocked')) === 1, { what: 'connection.blocked' });
+            const isBlocked = async () => {
+                wire.send('SEND', { destination: '/topic/alarm.probe' }, ''); // the broker blocks who publishes, and no sooner
+                return (await gw.metric('stompgate_broker_blocked')) === 1;
+            };
+            await waitFor(isBlocked, { every: 100, what: 'connection.blocked' });
             wire.send('SEND', { destination: '/topic/alarm', receipt: 'second' }, 'second');
             await subscribe(wire, '/topic/alarm.too', 'too');
             const beats = wire.heartbeats;
@@ -598,6 +602,22 @@ describe('what an administrator does', () => {
         });
     }
 
+    test('deletes an exchange of others where the broker tells nothing: ERROR not_found within the sweep', async () => {
+        const alone = await harness({ vhost: true, config: { broker: { sweep_ms: 500 }, route: [{ prefix: '/exchange/', send: ['*'], subscribe: ['*'] }] } });
+        try {
+            await alone.management.put(`/exchanges/${alone.vhostPath}/theirs`, { type: 'direct' });
+            const wire = await client(await alone.gateway());
+            await subscribe(wire, '/exchange/theirs/k');
+            await alone.management.delete(`/exchanges/${alone.vhostPath}/theirs`);
+            const error = await wire.errorFrame();
+            assert.equal(error.headers.message, 'not_found');
+            assert.equal(error.headers.subscription, 's');
+            await wire.waitClosed();
+        } finally {
+            await alone.close();
+        }
+    });
+
     test('bind_max: over it the prefix is bound, all rooms hear, also after a reconnect', async () => {
         const gw = await h.gateway({ broker: { bind_max: 20 }, limits: { subscriptions: 256 } });
         const wire = await client(gw);
@@ -708,6 +728,7 @@ describe('rights at the broker that are taken away, and given back', () => {
             assert.match(error.body, /^ACCESS_REFUSED - access to exchange 'amq\.(topic|direct)' in vhost '\/' refused for user/);
             assert.equal(error.headers.subscription, 's');
             await wire.waitClosed();
+            assert.equal(wire.closed.code, 1013);
         }
         await sendAndWait(other, '/fanout/revoked.other', 'undisturbed');
         await other.next(message('undisturbed'));
@@ -764,6 +785,9 @@ describe('rights at the broker that are taken away, and given back', () => {
         const error = await shared.errorFrame({ timeout: 90000 });
         assert.equal(error.headers.message, 'access_refused');
         await shared.waitClosed();
+        const later = await refusal((wire) => wire.send('SUBSCRIBE', { id: 'n', destination: '/topic/revoked.later', receipt: 'r' }));
+        assert.equal(later.headers.message, 'access_refused');
+        assert.equal(later.headers['receipt-id'], 'r');
         await rights();
         await allowed((wire) => wire.send('SUBSCRIBE', { id: 'n', destination: '/topic/revoked.shared', receipt: 'r' }));
         const again = await client(gw);

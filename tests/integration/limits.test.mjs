@@ -1,7 +1,8 @@
 // Each limit of the configuration, on it and one over: what stands on it goes through; what goes over gets one ERROR and a close.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { harness, waitFor } from '../lib/harness.mjs';
+import { harness, openRoutes, unique, waitFor } from '../lib/harness.mjs';
+import * as queues from '../lib/private.mjs';
 import { Canary, OPCODE, Raw } from '../lib/raw.mjs';
 import { accepted, refusal } from '../lib/refusal.mjs';
 import { encodeFrame, Wire } from '../lib/wire.mjs';
@@ -300,6 +301,60 @@ describe('subscriptions', () => {
         assert.equal(wire.closed.code, 1008);
         await waitFor(async () => (await gw.metric('stompgate_subscriptions')) === 1, { what: "only the canary's subscription to be left" });
     });
+});
+
+describe('unacknowledged messages', () => {
+    const EACH = 50000;
+
+    async function filled() {
+        const name = unique('unacked');
+        h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${name}`));
+        const channel = await (await h.amqp()).createConfirmChannel();
+        await channel.assertQueue(name);
+        for (let i = 0; i < EACH; i++) {
+            if (!channel.sendToQueue(name, Buffer.from(`${i}`))) {
+                await new Promise((resolve) => channel.once('drain', resolve));
+            }
+        }
+        await channel.waitForConfirms();
+        return name;
+    }
+
+    test('a hundred thousand in one session: one ACK settles half of them, the others go back, and nobody else notices', async () => {
+        const own = await h.gateway({ route: openRoutes() });
+        const other = await Canary.start(own);
+        const names = [await filled(), await filled()];
+        const wire = await queues.client(own);
+        const got = [];
+        for (const [i, name] of names.entries()) {
+            await queues.subscribe(wire, `/queue/${name}`, { id: `s${i}`, ack: 'client', 'prefetch-count': EACH });
+            got.push(await queues.messages(wire, EACH, { timeout: 120000 }));
+        }
+        const last = got[0].at(-1);
+        assert.deepEqual([last.headers.subscription, last.body], ['s0', `${EACH - 1}`]);
+        await queues.ack(wire, last);
+        await wire.disconnect();
+        await waitFor(async () => (await queues.count(h, names[1])).messages === EACH, { what: 'the others to be in their queue again' });
+        assert.equal((await queues.count(h, names[0])).messages, 0);
+        await other.stop();
+        await own.stop();
+    });
+
+    test('a subscription that would be allowed too many', () =>
+        refusal(gw, {
+            wrong: async (wire) => {
+                for (let i = 0; i < 5; i++) {
+                    wire.send('SUBSCRIBE', { id: `s${i}`, destination: '/topic/limits', ack: 'client', 'prefetch-count': 65535, receipt: `r${i}` });
+                }
+                for (let i = 0; i < 4; i++) {
+                    await wire.receipt(`r${i}`);
+                }
+            },
+            message: 'Too many unacknowledged messages',
+            body: /262144/,
+            receipt: 'r4',
+            code: 1008,
+        }));
 });
 
 describe('unconfirmed SENDs', () => {

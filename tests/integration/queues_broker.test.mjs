@@ -149,6 +149,33 @@ describe('an administrator deletes', () => {
         await receipts.disconnect();
     });
 
+    test('the same, of a queue and a stream that had to exist, when messages of both look like a stream\'s', async () => {
+        const [name, real] = [fresh(), fresh()];
+        const wire = await client(gw);
+        const channel = await (await h.amqp()).createChannel();
+        await channel.assertQueue(name, { durable: true });
+        await channel.assertQueue(real, { durable: true, arguments: { 'x-queue-type': 'stream' } });
+        const headers = { 'x-stream-offset': 7 };
+        channel.sendToQueue(name, Buffer.from('taken from a stream'), { headers });
+        for (const [id, queue] of Object.entries({ a: name, b: real })) {
+            await subscribe(wire, `/amq/queue/${queue}`, { id, ack: 'client-individual' });
+        }
+        await message(wire, 'taken from a stream');
+        for (const body of ['one', 'two', 'three']) {
+            await send(ann, `/amq/queue/${real}`, body);
+        }
+        await ack(wire, await message(wire, 'one'));
+        await message(wire, 'two');
+        await message(wire, 'three');
+        await cut(h, gw, 'private 0');
+        assert.equal((await message(wire, 'taken from a stream')).headers.redelivered, 'true');
+        await message(wire, 'two'); // the stream is read on at the oldest that was not acknowledged
+        await message(wire, 'three');
+        channel.sendToQueue(name, Buffer.from('more'), { headers });
+        await ack(wire, await message(wire, 'more'));
+        await wire.disconnect();
+    });
+
     test('a durable subscription under a stream of messages, cut twice: none lost, order kept', async () => {
         const name = fresh();
         const wire = await client(gw);
