@@ -1,7 +1,8 @@
 // The main job without a person: scripts/run --check starts everything and then this. One line per step; exit 0 or 1.
 //
-// Two @stomp/stompjs clients on different gateways talk in one room of this run's own, a plain AMQP application joins in, every
-// message must stand in PostgreSQL exactly once, and a restart of RabbitMQ must cost nobody the connection.
+// Two @stomp/stompjs clients on different gateways talk in one room of this run's own, share a queue and answer each other, a plain
+// AMQP application joins in, every message must stand in PostgreSQL exactly once, and a restart of RabbitMQ must cost nobody the
+// connection.
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
@@ -119,6 +120,36 @@ async function talk() {
     return `${EACH} messages each way: all arrived at both, in order, none twice (${Date.now() - began} ms)`;
 }
 
+// Both take from one queue and answer what asks for it.
+async function shareQueue() {
+    const queue = `/queue/${room}`;
+    const taken = both.map(() => []);
+    const answers = [];
+    ann.client.onUnhandledMessage = (message) => answers.push(message.body);
+    for (const [i, { name, client }] of both.entries()) {
+        const receipt = `queue-${name}`;
+        let stands = false;
+        client.watchForReceipt(receipt, () => (stands = true));
+        const take = (message) => {
+            taken[i].push(message.body);
+            message.ack();
+            if (message.headers['reply-to']) {
+                client.publish({ destination: message.headers['reply-to'], body: `to ${message.body}` });
+            }
+        };
+        client.subscribe(queue, take, { receipt, ack: 'client-individual', 'prefetch-count': '10', 'auto-delete': 'true' });
+        await waitFor(`${name} to subscribe to ${queue}`, () => stands || both[i].trouble());
+    }
+    const bodies = Array.from({ length: 200 }, (_, n) => `${n}`);
+    bodies.forEach((body) => ann.client.publish({ destination: queue, body, headers: { 'reply-to': '/temp-queue/answers' } }));
+    await waitFor('200 answers', async () => answers.length >= bodies.length || ann.trouble());
+    const sorted = (list) => [...list].sort().join();
+    expect(sorted(taken.flat()) === sorted(bodies), `${taken.flat().length} messages were taken instead of each once`);
+    expect(sorted(answers) === sorted(bodies.map((body) => `to ${body}`)), 'not each question was answered once');
+    expect(taken.every((share) => share.length > 0), 'one of the two got nothing');
+    return `a queue shared between both gateways: 200 questions taken once (${taken.map((share) => share.length).join(' and ')}) and answered`;
+}
+
 async function publishPlainly() {
     const connection = await amqplib.connect(env.SG_AMQP_URL);
     const channel = await connection.createConfirmChannel();
@@ -184,7 +215,7 @@ const watchdog = setTimeout(() => {
     process.exit(1);
 }, 300000);
 try {
-    for (const run of [connect, talk, publishPlainly, stored, bothWorked, restartBroker, goOn]) {
+    for (const run of [connect, talk, shareQueue, publishPlainly, stored, bothWorked, restartBroker, goOn]) {
         step = run.name;
         console.log(`ok   ${await run()}`);
     }

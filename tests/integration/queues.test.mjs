@@ -232,23 +232,28 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('a SUBSCRIBE that fails behind its declaration leaves no queue behind', async () => {
-        // x-match is wrong, which the broker finds out when the queue that was just declared is bound
-        const exchange = unique('headers');
-        await h.management.put(`/exchanges/${h.vhostPath}/${exchange}`, { type: 'x-consistent-hash' }).catch(() => {});
+        // The broker finds out that the gateway's user may not read the exchange when it binds the queue that was just declared.
+        const user = unique('user');
+        await h.management.put(`/users/${user}`, { password: 'x', tags: '' });
+        h.defer(() => h.management.delete(`/users/${user}`));
+        await h.management.put(`/permissions/${h.vhostPath}/${user}`, { configure: '.*', write: '.*', read: '^(?!amq\\.direct$).*' });
+        const poor = await h.gateway({ broker: { user, password: 'x' } });
         for (const flags of [{ exclusive: 'true', 'auto-delete': 'false' }, { exclusive: 'false', 'auto-delete': 'true' }]) {
             const name = unique('left');
-            const wire = await client(gw);
+            const wire = await client(poor);
             const error = await refused(wire, 'SUBSCRIBE', {
                 id: 's',
-                destination: '/exchange/amq.rabbitmq.trace/left',
+                destination: '/exchange/amq.direct/left',
                 'x-queue-name': name,
                 ack: 'client',
                 ...flags,
             });
-            assert.ok(error.headers.message);
+            assert.equal(error.headers.message, 'access_refused');
+            assert.match(error.body, /^ACCESS_REFUSED - access to exchange 'amq\.direct'/);
             await wire.waitClosed();
-            await waitFor(async () => (await queueInfo(h, name)) === null, { what: 'no queue' });
+            await waitFor(async () => (await count(h, name)) === null, { what: 'no queue' });
         }
+        await poor.stop();
     });
 
     test('quorum: durable, client acks, x-delivery-limit', async () => {

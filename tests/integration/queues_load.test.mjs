@@ -71,18 +71,19 @@ describe('receiving', () => {
         }
         const seen = wires.map(() => []);
         const total = 1000;
-        const reading = wires.map(async (wire, i) => {
-            while (seen[0].length + seen[1].length < total) {
+        const take = () => {
+            for (const [i, wire] of wires.entries()) {
                 for (const frame of wire.frames.splice(0)) {
                     assert.equal(frame.command, 'MESSAGE', frame.body);
                     seen[i].push(Number(frame.body));
                     wire.send('ACK', { id: frame.headers.ack });
                 }
-                await new Promise((resolve) => setTimeout(resolve, 1));
             }
-        });
+            return seen[0].length + seen[1].length >= total;
+        };
+        const reading = waitFor(take, { every: 1, what: `${total} messages` });
         await fill(name, numbers(total));
-        await Promise.all(reading);
+        await reading;
         assert.deepEqual([...seen[0], ...seen[1]].sort((a, b) => a - b), numbers(total).map(Number));
         for (const share of seen) {
             assert.ok(share.length >= total / 5, `a share of ${share.length}`);
