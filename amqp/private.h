@@ -30,7 +30,7 @@ struct private_events {
     void (*answered)(void *owner, uint64_t cookie, const struct broker_reply *reply);
 
     /* For the consumer that was started with this cookie; it may come before the answer to that. To
-     * be settled with private_ack() or private_nack(), unless no_ack. */
+     * be settled with private_ack() or private_nack(). */
     void (*delivery)(void *owner, uint64_t consumer, const struct broker_delivery *delivery);
 
     /* The broker ended this consumer (basic.cancel): its queue is gone. The channel stands. Not
@@ -71,12 +71,13 @@ int private_bind(struct private_channel *ch, struct slice queue, struct slice ex
 int private_delete_queue(struct private_channel *ch, struct slice queue, uint64_t cookie)
     __attribute__((warn_unused_result));
 
+/* Always with acks: without them RabbitMQ would keep nothing back from a client that does not read,
+ * and over a stream it closes the connection (540). */
 struct private_consume {
     struct slice queue;
     /* 1 to 255 bytes, seen in the management UI. Unique on the channel (-1 otherwise) until the
      * cancel of its consumer is answered, or events.cancelled told its end. */
     const char *tag;
-    bool no_ack;
     bool is_exclusive;
     uint16_t prefetch; /* of this consumer; 0: no bound. Sent as basic.qos in front (RabbitMQ: per
                           consumer) */

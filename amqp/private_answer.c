@@ -113,7 +113,7 @@ static void drop_delivery(struct broker *b, struct private_channel *ch,
              c->exchange, (unsigned long long)c->body_size);
     if (is_stream) {
         private_ack(ch, c->tag, false);
-    } else if (!consumer->no_ack) {
+    } else {
         private_nack(ch, c->tag, false, false);
     }
 }

@@ -169,7 +169,6 @@ consumer_add_to(struct private_channel *ch, const struct private_consume *consum
     }
     memcpy(c->tag, consume->tag, len + 1);
     c->cookie = cookie;
-    c->no_ack = consume->no_ack;
     if (map_put(&ch->consumers, c->tag, len, c) < 0) {
         free(c);
         return NULL;
@@ -184,7 +183,6 @@ static int send_consume(struct private_channel *ch, const struct private_consume
     amqp_basic_consume_t method = {
         .queue = bytes_of(consume->queue),
         .consumer_tag = broker_bytes(consume->tag),
-        .no_ack = consume->no_ack,
         .exclusive = consume->is_exclusive,
     };
     if (!is_queue_name(consume->queue) ||
@@ -192,7 +190,7 @@ static int send_consume(struct private_channel *ch, const struct private_consume
         return -1;
     }
     struct ask *ask = ask_new(consume->queue, consume->tag);
-    bool is_known = consume->no_ack || ch->prefetch == consume->prefetch;
+    bool is_known = ch->prefetch == consume->prefetch;
     if (!ask || (!is_known && send_qos(ch, consume->prefetch, 0) < 0)) {
         private_free_ask(ask);
         return -1;

@@ -25,7 +25,6 @@ struct ask {
 
 struct private_consumer {
     uint64_t cookie;
-    bool no_ack;
     bool is_running; /* consume-ok came */
     bool is_leaving; /* basic.cancel is on its way, or held */
     char tag[];

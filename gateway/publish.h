@@ -65,6 +65,9 @@ enum session_verdict publish_exchange(struct publish *p, const struct destinatio
 /* Somebody found an exchange gone that a client had named. */
 void publish_exchange_gone(struct publish *p, struct slice exchange);
 
+/* The broker's refusal in the words of a session. */
+void publish_problem(struct session_problem *problem, uint16_t code, const char *text);
+
 const struct broker *publish_broker(const struct publish *p);
 
 /* How often a storage binding or another thing of ours was found deleted and put back. */

@@ -1,17 +1,6 @@
 #include "gateway/private/private_internal.h"
 
-#include "amqp/code.h"
-
-#include <stdio.h>
 #include <stdlib.h>
-
-/* The broker's refusal in the words of a session. */
-void private_problem(struct session_problem *problem, uint16_t code, const char *text)
-{
-    *problem = (struct session_problem){.reason = CLOSE_REFUSED_FRAME};
-    snprintf(problem->message, sizeof problem->message, "%s", broker_code_str(code));
-    snprintf(problem->text, sizeof problem->text, "%s", text);
-}
 
 /* ---- Life ---- */
 

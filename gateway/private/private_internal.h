@@ -328,7 +328,3 @@ void private_stream_stands(struct private_subscription *sub);
  * consumed without. */
 bool private_stream_is_none(struct private_subscription *sub);
 void private_stream_free(struct private_stream *stream);
-
-/* ---- private.c ---- */
-
-void private_problem(struct session_problem *problem, uint16_t code, const char *text);

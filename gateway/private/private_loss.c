@@ -133,7 +133,7 @@ void private_subscription_blame(struct private_subscription *sub, enum private_r
         return;
     }
     sub->is_declared = sub->is_declared && request != PRIVATE_DECLARE;
-    private_problem(&problem, code, text);
+    publish_problem(&problem, code, text);
     private_subscription_fail(sub, &problem);
 }
 

@@ -1,6 +1,7 @@
 #include "gateway/private/private_internal.h"
 
 #include "common/log.h"
+#include "gateway/publish.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,7 +197,7 @@ static void give_up_tired(struct private_session *s)
         struct private_subscription *sub = LIST_OWNER(node, struct private_subscription, node);
         if (sub->state != PRIVATE_ENDING && sub->n_tries > PRIVATE_MAX_TRIES) {
             struct session_problem problem;
-            private_problem(&problem, 541,
+            publish_problem(&problem, 541,
                             "INTERNAL_ERROR - the broker closed the connection over and over");
             private_subscription_fail(sub, &problem);
             give_up_tired(s);
@@ -214,7 +215,7 @@ static void blame(struct private_session *s, uint64_t cookie, uint16_t code, con
         private_subscription_blame(sub, private_request_of(cookie), code, text);
     } else if (!s->is_leaving) {
         struct session_problem problem;
-        private_problem(&problem, code, text);
+        publish_problem(&problem, code, text);
         s->side->options.host->failed(s->side->options.reactor, s->client, &problem);
     }
 }

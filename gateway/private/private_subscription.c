@@ -193,7 +193,7 @@ static void locked(const struct private_subscription *sub, struct session_proble
              "property value does not match that of the original declaration.",
              (int)sub->queue->name.len, sub->queue->name.ptr,
              sub->session->side->options.config->broker.vhost);
-    private_problem(problem, 405, text);
+    publish_problem(problem, 405, text);
 }
 
 /* Client-named exchanges may not exist, and a 404 costs the channel: so they are looked for, or

@@ -152,6 +152,7 @@ struct publish *publish_new(const struct publish_options *options)
         return NULL;
     }
     p->options = *options;
+    list_init(&p->queues_by_answer);
     const struct config *c = options->config;
     char name[160];
     snprintf(name, sizeof name, "stompgate %s publish", options->name);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/id.h"
+#include "common/list.h"
 #include "common/map.h"
 #include "gateway/publish.h"
 #include "gateway/session/queue.h"
@@ -28,16 +29,14 @@ struct publish {
     struct map exchanges_by_id;
     struct map queues; /* by all that a declare says */
     struct map queues_by_id;
-    struct map queues_by_name; /* the last declaration of each */
+    struct map queues_by_name;    /* the last declaration of each */
+    struct list queues_by_answer; /* those that are not being asked for, the longest ago first */
     uint64_t last_id;
     uint64_t restored;
     struct id_generator ids;
     bool is_inside; /* of a probe, whose answer may come at once */
     void (*stopped)(void *reactor);
 };
-
-/* publish.c: the broker's refusal in the words of a session. */
-void publish_problem(struct session_problem *problem, uint16_t code, const char *text);
 
 /* ---- publish_exchange.c ---- */
 

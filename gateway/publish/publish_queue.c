@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUES_MAX 100000 /* declarations remembered at a time */
+/* Declarations remembered at a time; behind it the one that was answered the longest ago is
+ * forgotten, so that nobody's names are in the way of another's. */
+#define QUEUES_MAX 100000
 
 /* That long behind its time a message may still come back. */
 #define FORGET_AFTER_MS 60000
@@ -23,6 +25,7 @@ struct queue {
     uint16_t code;
     char text[256];
     struct wheel_timer forget;
+    struct list answered; /* in publish->queues_by_answer */
     struct session_queue *declaration;
     size_t name_len;
     size_t key_len;
@@ -33,6 +36,7 @@ static void queue_free(struct queue *q)
 {
     struct publish *p = q->publish;
     wheel_cancel(p->options.wheel, &q->forget);
+    list_remove(&q->answered);
     map_take(&p->queues, q->key, q->key_len);
     map_take(&p->queues_by_id, &q->id, sizeof q->id);
     if (map_get(&p->queues_by_name, q->key, q->name_len) == q) {
@@ -84,6 +88,8 @@ static void queue_done(void *owner, uint64_t cookie, const struct broker_reply *
         return;
     }
     q->state = reply->is_ok ? PUBLISH_STANDS : PUBLISH_MISSING;
+    list_remove(&q->answered); /* it may have been asked for twice */
+    list_push(&p->queues_by_answer, &q->answered);
     q->due_ms = *p->options.now_ms + (reply->is_ok ? PUBLISH_KNOWN_MS : PUBLISH_MISSING_MS);
     q->code = reply->code;
     snprintf(q->text, sizeof q->text, "%s", reply->text ? reply->text : "");
@@ -103,16 +109,21 @@ static int queue_ask(struct queue *q)
         .n_args = queue->n_args,
     };
     q->state = PUBLISH_ASKED;
+    list_remove(&q->answered);
     return broker_declare_queue(q->publish->broker, &declare, queue_done, q->id);
 }
 
 static struct queue *queue_new(struct publish *p, const struct buf *key,
                                const struct session_queue *queue)
 {
+    if (p->queues.n == QUEUES_MAX && !list_is_empty(&p->queues_by_answer)) {
+        queue_free(LIST_OWNER(p->queues_by_answer.next, struct queue, answered));
+    }
     struct queue *q = p->queues.n < QUEUES_MAX ? calloc(1, sizeof *q + key->len) : NULL;
     if (!q) {
         return NULL;
     }
+    list_init(&q->answered);
     q->id = ++p->last_id;
     q->publish = p;
     q->name_len = queue->name_len;

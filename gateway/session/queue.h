@@ -30,7 +30,8 @@
  *   x-queue-version |
  * | boolean | x-single-active-consumer |
  * | text | x-queue-type, x-queue-mode, x-queue-leader-locator, x-queue-master-locator, x-overflow,
- *   x-max-age, x-dead-letter-exchange, x-dead-letter-routing-key, x-dead-letter-strategy |
+ *   x-dead-letter-exchange, x-dead-letter-routing-key, x-dead-letter-strategy |
+ * | interval | x-max-age: 7D |
  * | by its look | on SUBSCRIBE, of users who may shape queues, every other x-… header but
  *   x-stompgate-…: digits, with or without a minus, are an integer; true and false a boolean;
  *   anything else is text. It asks for no queue of its own by itself, and others' are ignored: many

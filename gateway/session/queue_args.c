@@ -12,7 +12,7 @@
 #define BIND_BOOLEAN "x-bind-boolean-"
 #define OWN_PREFIX "x-stompgate-"
 
-enum kind { INTEGER, BOOLEAN, TEXT, TEXTS, LOCATOR, OFFSET, MATCH, BY_LOOK };
+enum kind { INTEGER, BOOLEAN, TEXT, TEXTS, LOCATOR, INTERVAL, OFFSET, MATCH, BY_LOOK };
 
 static const struct known {
     const char *name;
@@ -41,7 +41,7 @@ static const struct known {
     {"x-queue-leader-locator", QUEUE_OF_QUEUE, TEXT},
     {"x-queue-master-locator", QUEUE_OF_QUEUE, LOCATOR},
     {"x-overflow", QUEUE_OF_QUEUE, TEXT},
-    {"x-max-age", QUEUE_OF_QUEUE, TEXT},
+    {"x-max-age", QUEUE_OF_QUEUE, INTERVAL},
     {"x-dead-letter-exchange", QUEUE_OF_QUEUE, TEXT},
     {"x-dead-letter-routing-key", QUEUE_OF_QUEUE, TEXT},
     {"x-dead-letter-strategy", QUEUE_OF_QUEUE, TEXT},
@@ -207,6 +207,11 @@ static int read_value(enum kind kind, struct slice text, struct broker_argument 
         arg->type = BROKER_TEXT;
         arg->text = text;
         return is_locator(text) ? 0 : -1;
+    case INTERVAL: /* over one without digits as well, for a stream */
+        *must = "be an interval like 7D (Y, M, D, h, m or s)";
+        arg->type = BROKER_TEXT;
+        arg->text = text;
+        return is_interval(text) ? 0 : -1;
     case OFFSET:
         *must = "be first, last, next, offset=N, timestamp=SECONDS or an interval like 7D";
         return read_offset(slice_trim(text), arg);

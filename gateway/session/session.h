@@ -123,7 +123,7 @@ struct session_host {
     void (*settle)(void *host, const struct session_settle *settle);
 
     /* SESSION_SYNCED with the token comes when the broker has handled everything that was settled
-     * before. False: there is nothing to wait for. */
+     * before. False: there is no channel, so nothing is handled any more. */
     bool (*sync)(void *host, uint64_t token);
 
     /* Writes QUEUE_RANDOM_LEN random characters (base64url) and a NUL. */

@@ -58,9 +58,10 @@ static void ask(struct session *s)
     for (struct sync *sync = s->syncs; sync; sync = sync->next) {
         sync->token = token;
     }
+    bool has_settled = s->has_settled;
     s->has_settled = false;
     if (!s->host->sync(s->host_data, token)) {
-        answer_up_to(s, token, true);
+        answer_up_to(s, token, !has_settled); /* the channel went first */
     }
 }
 

@@ -578,8 +578,7 @@ static int consume(struct user *u, struct slice queue, uint64_t cookie)
     char tag[8];
     unsigned i = dice(N_TAGS);
     tag_text(tag, i);
-    struct private_consume spec = {
-        .queue = queue, .tag = tag, .no_ack = dice(3) == 0, .prefetch = (uint16_t)dice(3)};
+    struct private_consume spec = {.queue = queue, .tag = tag, .prefetch = (uint16_t)dice(3)};
     int asked = private_consume(u->ch, &spec, cookie);
     u->consumers[i] = asked == 0 ? cookie : u->consumers[i];
     return asked;

@@ -478,10 +478,12 @@ static void test_integer_arguments(void **state)
 static void test_boolean_and_text_arguments(void **state)
 {
     (void)state;
-    static const char *const texts[] = {
-        "x-queue-mode", "x-queue-leader-locator",    "x-overflow",
-        "x-max-age",    "x-dead-letter-routing-key", "x-dead-letter-strategy",
-        "x-queue-type"};
+    static const char *const texts[] = {"x-queue-mode",
+                                        "x-queue-leader-locator",
+                                        "x-overflow",
+                                        "x-dead-letter-routing-key",
+                                        "x-dead-letter-strategy",
+                                        "x-queue-type"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         assert_int_equal(subscribe("/queue/a", HEADERS(texts[i], "17")), 0);
         const struct broker_argument *arg = find(queue.args, queue.n_args, texts[i]);
@@ -491,6 +493,14 @@ static void test_boolean_and_text_arguments(void **state)
     assert_int_equal(subscribe("/queue/a", HEADERS("x-queue-master-locator", "random")), 0);
     assert_int_equal(subscribe("/queue/a", HEADERS("x-queue-master-locator", "17")), -1);
     expect_problem("Invalid header", "x-queue-master-locator");
+    /* Over a stream with some of these RabbitMQ 3.10 loses the connection. */
+    static const char *const bad_ages[] = {"", "D", "soon", "-1D", " 1D", "1.5h", "7", "7d", "7 D"};
+    for (size_t i = 0; i < sizeof(bad_ages) / sizeof(bad_ages[0]); i++) {
+        assert_int_equal(subscribe("/queue/a", HEADERS("x-max-age", bad_ages[i])), -1);
+        expect_problem("Invalid header", "x-max-age");
+    }
+    assert_int_equal(subscribe("/queue/a", HEADERS("x-max-age", "7D")), 0);
+    assert_true(slice_is(queue.args[0].text, "7D"));
     static const struct {
         const char *text;
         bool is_ok;
