@@ -1,6 +1,7 @@
 #include "gateway/fanout/live_internal.h"
 
 #include "common/log.h"
+#include "gateway/connection.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,19 +123,9 @@ struct live *live_new(const struct live_options *options)
     const struct config *c = options->config;
     char name[160];
     snprintf(name, sizeof name, "stompgate %s live", options->name);
-    struct broker_options broker = {
-        .hosts = (const char *const *)c->broker.hosts.items,
-        .n_hosts = c->broker.hosts.n,
-        .vhost = c->broker.vhost,
-        .user = c->broker.user,
-        .password = c->broker.password,
-        .name = name,
-        .heartbeat_s = c->broker.heartbeat_s,
-        .reconnect_min_ms = c->broker.reconnect_min_ms,
-        .reconnect_max_ms = c->broker.reconnect_max_ms,
-        .sweep_ms = c->broker.sweep_ms,
-        .watches = true,
-    };
+    struct broker_options broker = connection_options(c, name);
+    broker.sweep_ms = c->broker.sweep_ms;
+    broker.watches = true;
     live->broker = broker_new(options->loop, &broker, &events, live);
     if (!live->broker) {
         free(live);

@@ -1,6 +1,7 @@
 #include "gateway/private/private_internal.h"
 
 #include "common/log.h"
+#include "gateway/connection.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,18 +77,8 @@ static int open_connection(struct private_connection *c)
     const struct config *config = p->options.config;
     char name[160];
     snprintf(name, sizeof name, "stompgate %s private %d", p->options.name, c->number);
-    struct broker_options options = {
-        .hosts = (const char *const *)config->broker.hosts.items,
-        .n_hosts = config->broker.hosts.n,
-        .vhost = config->broker.vhost,
-        .user = config->broker.user,
-        .password = config->broker.password,
-        .name = name,
-        .heartbeat_s = config->broker.heartbeat_s,
-        .reconnect_min_ms = config->broker.reconnect_min_ms,
-        .reconnect_max_ms = config->broker.reconnect_max_ms,
-        .is_private = true,
-    };
+    struct broker_options options = connection_options(config, name);
+    options.is_private = true;
     c->broker = broker_new(p->options.loop, &options, &events, c);
     if (!c->broker) {
         log_error(p->options.name, "broker.no_memory", "connection=%s", name);

@@ -3,6 +3,7 @@
 #include "amqp/code.h"
 #include "amqp/storage.h"
 #include "common/log.h"
+#include "gateway/connection.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,21 +157,11 @@ struct publish *publish_new(const struct publish_options *options)
     const struct config *c = options->config;
     char name[160];
     snprintf(name, sizeof name, "stompgate %s publish", options->name);
-    struct broker_options broker = {
-        .hosts = (const char *const *)c->broker.hosts.items,
-        .n_hosts = c->broker.hosts.n,
-        .vhost = c->broker.vhost,
-        .user = c->broker.user,
-        .password = c->broker.password,
-        .name = name,
-        .heartbeat_s = c->broker.heartbeat_s,
-        .reconnect_min_ms = c->broker.reconnect_min_ms,
-        .reconnect_max_ms = c->broker.reconnect_max_ms,
-        .sweep_ms = c->broker.sweep_ms,
-        .is_publisher = true,
-        .unconfirmed_bytes = (size_t)c->broker.unconfirmed_bytes,
-        .watches = true,
-    };
+    struct broker_options broker = connection_options(c, name);
+    broker.sweep_ms = c->broker.sweep_ms;
+    broker.is_publisher = true;
+    broker.unconfirmed_bytes = (size_t)c->broker.unconfirmed_bytes;
+    broker.watches = true;
     p->broker = broker_new(options->loop, &broker, &events, p);
     if (!p->broker || keep_fixed(p) != 0) {
         broker_free(p->broker);
