@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { harness, openRoutes, unique, waitFor } from '../lib/harness.mjs';
-import { ack, client, count, message, messages, nack, refused, send, subscribe, unsubscribe } from '../lib/private.mjs';
+import { ack, client, count, declare, fresh, message, messages, nack, refused, send, subscribe, unsubscribe } from '../lib/private.mjs';
 
 let h;
 let gw;
@@ -15,28 +15,12 @@ before(async () => {
 });
 after(() => h.close());
 
-// A queue that the test made and that goes with it.
-async function declare(name, options = {}) {
-    const connection = await h.amqp();
-    const channel = await connection.createChannel();
-    await channel.assertQueue(name, options);
-    h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${encodeURIComponent(name)}`).catch(() => {}));
-    return channel;
-}
-
 const numbers = (n) => Array.from({ length: n }, (_, i) => i);
-
-// A name for a queue that the gateway makes; deleted at the end.
-function fresh(prefix = 'q') {
-    const name = unique(prefix);
-    h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${name}`).catch(() => {}));
-    return name;
-}
 
 describe('acks', () => {
     // Ten messages, and the wire that got them.
     async function ten(headers) {
-        const name = fresh('ack');
+        const name = fresh(h, 'ack');
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, headers);
         for (let i = 0; i < 10; i++) {
@@ -90,8 +74,8 @@ describe('acks', () => {
     });
 
     test('client: cumulative per subscription, not over the session', async () => {
-        const one = fresh('ack');
-        const two = fresh('ack');
+        const one = fresh(h, 'ack');
+        const two = fresh(h, 'ack');
         const wire = await client(gw);
         await subscribe(wire, `/queue/${one}`, { id: '1', ack: 'client' });
         await subscribe(wire, `/queue/${two}`, { id: '2', ack: 'client' });
@@ -105,9 +89,9 @@ describe('acks', () => {
     });
 
     test('NACK: again by default, to the dead letter queue with requeue:false', async () => {
-        const dead = fresh('dead');
-        await declare(dead, { durable: true });
-        const name = fresh('nack');
+        const dead = fresh(h, 'dead');
+        await declare(h, dead, { durable: true });
+        const name = fresh(h, 'nack');
         const args = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': dead };
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, { ack: 'client-individual', ...args });
@@ -126,7 +110,7 @@ describe('acks', () => {
 
     test('ACK forms of 1.0 and 1.1: message-id', async () => {
         for (const version of ['1.0', '1.1']) {
-            const name = fresh('ack');
+            const name = fresh(h, 'ack');
             const wire = await client(gw, { 'accept-version': version });
             await subscribe(wire, `/queue/${name}`, { ack: 'client' });
             await send(wire, `/queue/${name}`, version);
@@ -140,7 +124,7 @@ describe('acks', () => {
     });
 
     test('prefetch-count: no more than that come until they are acknowledged', async () => {
-        const name = fresh('prefetch');
+        const name = fresh(h, 'prefetch');
         const wire = await client(gw);
         for (let i = 0; i < 6; i++) {
             wire.send('SEND', { destination: `/queue/${name}` }, `${i}`);
@@ -155,7 +139,7 @@ describe('acks', () => {
     });
 
     test('several subscriptions of one session, two of them to one queue: each MESSAGE says whose it is', async () => {
-        const names = [fresh('many'), fresh('many'), fresh('many')];
+        const names = [fresh(h, 'many'), fresh(h, 'many'), fresh(h, 'many')];
         const wire = await client(gw);
         for (const [i, name] of names.entries()) {
             await subscribe(wire, `/queue/${name}`, { id: `sub-${i}`, ack: ['auto', 'client', 'client-individual'][i] });
@@ -180,7 +164,7 @@ describe('acks', () => {
 describe('channels and connections', () => {
     test('are bounded: the session too many is told, and has its turn when another has left', async () => {
         const small = await h.gateway({ broker: { private_channels: 2, private_connections: 2 } });
-        const name = fresh('bound');
+        const name = fresh(h, 'bound');
         const wires = [];
         for (let i = 0; i < 4; i++) {
             wires.push(await client(small));
@@ -203,7 +187,7 @@ describe('channels and connections', () => {
 
     test('SIGTERM: what was acknowledged stays so, the rest goes back', async () => {
         const going = await h.gateway();
-        const name = fresh('term');
+        const name = fresh(h, 'term');
         const wire = await client(going);
         await subscribe(wire, `/queue/${name}`, { ack: 'client-individual' });
         for (const body of ['a', 'b', 'c']) {
@@ -218,7 +202,7 @@ describe('channels and connections', () => {
     });
 
     test('RECEIPT of SUBSCRIBE comes before the first MESSAGE, however many wait', async () => {
-        const names = numbers(5).map(() => fresh('order'));
+        const names = numbers(5).map(() => fresh(h, 'order'));
         for (const name of names) {
             for (let i = 0; i < 20; i++) {
                 ann.send('SEND', { destination: `/queue/${name}` }, `${i}`);
@@ -240,7 +224,7 @@ describe('channels and connections', () => {
 
 describe('a channel error', () => {
     test('costs its session alone, whoever shares its AMQP connection', async () => {
-        const name = fresh('innocent');
+        const name = fresh(h, 'innocent');
         const innocent = await client(gw);
         await subscribe(innocent, `/queue/${name}`, { ack: 'client' });
         const before = await gw.metrics();
@@ -260,7 +244,7 @@ describe('a channel error', () => {
     });
 
     test('whatever a SUBSCRIBE or SEND asks for: an ERROR or not, but never a closed connection', async () => {
-        const name = fresh('innocent');
+        const name = fresh(h, 'innocent');
         const innocent = await client(gw);
         await subscribe(innocent, `/queue/${name}`, { ack: 'client' });
         const connects = await gw.metric('stompgate_broker_connects_total');
@@ -309,7 +293,7 @@ describe('a channel error', () => {
             { 'x-queue-name': 'ü'.repeat(100) },
             { 'x-match': 'all', 'x-bind-a': 'b' },
         ];
-        for (const destination of [() => `/queue/${fresh('odd')}`, () => '/topic/odd', () => '/exchange/amq.headers/x']) {
+        for (const destination of [() => `/queue/${fresh(h, 'odd')}`, () => '/topic/odd', () => '/exchange/amq.headers/x']) {
             for (const headers of odd) {
                 const wire = await client(gw);
                 wire.send('SUBSCRIBE', { id: 's', ack: 'client', receipt: 'r', destination: destination(), ...headers });
@@ -332,7 +316,7 @@ describe('a channel error', () => {
 
     test('of a session that is kept (error_close = false) restores its other subscriptions', async () => {
         const patient = await h.gateway({ stomp: { error_close: false } });
-        const name = fresh('kept');
+        const name = fresh(h, 'kept');
         const wire = await client(patient);
         await subscribe(wire, `/queue/${name}`, { id: 'good', ack: 'client' });
         await send(wire, `/queue/${name}`, 'unacked');

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { harness, openRoutes, unique, waitFor } from '../lib/harness.mjs';
-import { ack, client, count, message, messages, nack, queueInfo, refused, send, subscribe, unsubscribe } from '../lib/private.mjs';
+import { ack, client, count, declare, fresh, message, messages, nack, queueInfo, refused, send, subscribe, unsubscribe } from '../lib/private.mjs';
 
 let h;
 let gw;
@@ -16,26 +16,10 @@ before(async () => {
 });
 after(() => h.close());
 
-// A queue that the test made and that goes with it.
-async function declare(name, options = {}) {
-    const connection = await h.amqp();
-    const channel = await connection.createChannel();
-    await channel.assertQueue(name, options);
-    h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${encodeURIComponent(name)}`).catch(() => {}));
-    return channel;
-}
-
-// A name for a queue that the gateway makes; deleted at the end.
-function fresh(prefix = 'q') {
-    const name = unique(prefix);
-    h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${name}`).catch(() => {}));
-    return name;
-}
-
 describe('destinations', () => {
     for (const spell of [(name) => `/queue/${name}`, (name) => name]) {
         test(`${spell('N')}: SEND and SUBSCRIBE declare a durable queue, and it outlives them`, async () => {
-            const name = fresh();
+            const name = fresh(h);
             const wire = await client(gw);
             await send(wire, spell(name), 'before');
             await subscribe(wire, spell(name));
@@ -53,7 +37,7 @@ describe('destinations', () => {
 
     test('/amq/queue/N: exists, or ERROR with the words of the broker', async () => {
         const name = unique('amq');
-        await declare(name, { durable: false });
+        await declare(h, name, { durable: false });
         const wire = await client(gw);
         await subscribe(wire, `/amq/queue/${name}`);
         await send(wire, `/amq/queue/${name}`, 'there');
@@ -98,7 +82,7 @@ describe('destinations', () => {
     });
 
     test('/exchange/X that is not there: ERROR not_found, and the other subscriptions of others go on', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const other = await client(gw);
         await subscribe(other, `/queue/${name}`, { ack: 'client' });
         const wire = await client(gw);
@@ -114,7 +98,7 @@ describe('destinations', () => {
 
     test('request and reply between clients of two gateways', async () => {
         const second = await h.gateway();
-        const name = fresh('rpc');
+        const name = fresh(h, 'rpc');
         const server = await client(second);
         await subscribe(server, `/queue/${name}`, { ack: 'client' });
         const asker = await client(gw);
@@ -146,8 +130,8 @@ describe('queues as they stand at the broker', () => {
             'x-max-priority': 5,
             'x-queue-mode': 'lazy',
         };
-        const bySend = fresh('args');
-        const bySubscribe = fresh('args');
+        const bySend = fresh(h, 'args');
+        const bySubscribe = fresh(h, 'args');
         const wire = await client(gw);
         await send(wire, `/queue/${bySend}`, 'x', args);
         await subscribe(wire, `/queue/${bySubscribe}`, { ...args, 'auto-delete': 'true' });
@@ -160,7 +144,7 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('another declaration of the same queue: ERROR precondition_failed, and the session alone is closed', async () => {
-        const name = fresh();
+        const name = fresh(h);
         await send(ann, `/queue/${name}`, 'x');
         for (const [command, extra] of [['SUBSCRIBE', { id: 's' }], ['SEND', {}]]) {
             const wire = await client(gw);
@@ -174,7 +158,7 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('a SUBSCRIBE that shaped its queue is not contradicted by the SENDs of its session', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, { 'auto-delete': 'true', 'x-message-ttl': '60000' });
         await send(wire, `/queue/${name}`, 'mine');
@@ -182,7 +166,7 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('a SEND that shaped its queue is not contradicted by the SUBSCRIBE and the SENDs of its session', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const wire = await client(gw);
         await send(wire, `/queue/${name}`, 'one', { 'x-max-length': '5' });
         await subscribe(wire, `/queue/${name}`);
@@ -193,7 +177,7 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('UNSUBSCRIBE and SUBSCRIBE in one write, with the same id: the consumer is the new one', async () => {
-        const names = [fresh(), fresh()];
+        const names = [fresh(h), fresh(h)];
         const wire = await client(gw);
         await subscribe(wire, `/queue/${names[0]}`);
         for (let i = 1; i <= 50; i++) {
@@ -257,7 +241,7 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('quorum: durable, client acks, x-delivery-limit', async () => {
-        const name = fresh('quorum');
+        const name = fresh(h, 'quorum');
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, { 'x-queue-type': 'quorum', 'x-delivery-limit': '2', ack: 'client-individual' });
         await send(wire, `/queue/${name}`, 'again', { 'x-queue-type': 'quorum', 'x-delivery-limit': '2' });
@@ -272,7 +256,7 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('stream: x-stream-offset reads it again from the start, or from the end', async () => {
-        const name = fresh('stream');
+        const name = fresh(h, 'stream');
         const stream = { 'x-queue-type': 'stream' };
         const bodies = Array.from({ length: 50 }, (_, i) => `${i}`);
         for (const body of bodies) {
@@ -296,7 +280,7 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('stream: a NACK and an UNSUBSCRIBE in the middle cost nobody the connection', async () => {
-        const [name, other] = [fresh('stream'), fresh()];
+        const [name, other] = [fresh(h, 'stream'), fresh(h)];
         const stream = { 'x-queue-type': 'stream' };
         const [wire, neighbour] = [await client(gw), await client(gw)];
         await subscribe(neighbour, `/queue/${other}`, { ack: 'client' });
@@ -316,7 +300,7 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('a queue that had to exist, whose messages look like a stream\'s: a NACK costs nobody the connection, and no message', async () => {
-        const [name, real, other] = [fresh(), fresh('stream'), fresh()];
+        const [name, real, other] = [fresh(h), fresh(h, 'stream'), fresh(h)];
         const [wire, neighbour] = [await client(gw), await client(gw)];
         await subscribe(neighbour, `/queue/${other}`, { ack: 'client' });
         await send(ann, `/queue/${other}`, 'kept');
@@ -338,7 +322,7 @@ describe('queues as they stand at the broker', () => {
     });
 
     test('consumers explain themselves: connection, tag, prefetch', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, { id: 'my id', 'prefetch-count': '7', 'x-priority': '-3', ack: 'client' });
         const described = async () => (await queueInfo(h, name)).consumer_details?.find((c) => c.channel_details.connection_name);
@@ -365,7 +349,7 @@ describe('durable subscriptions', () => {
     test('the queue that the plugin made is adopted with what waits in it, kept, and deleted on UNSUBSCRIBE', async () => {
         const key = unique('durable.');
         const name = pluginName(key, 'me');
-        const channel = await declare(name, { durable: true, autoDelete: false });
+        const channel = await declare(h, name, { durable: true, autoDelete: false });
         await channel.bindQueue(name, 'amq.topic', key);
         channel.publish('amq.topic', key, Buffer.from('waited'));
         await waitFor(async () => (await count(h, name)).messages === 1, { what: 'the message to wait' });
@@ -386,7 +370,7 @@ describe('durable subscriptions', () => {
     });
 
     test('x-queue-name: two sessions share one subscription', async () => {
-        const name = fresh('shared');
+        const name = fresh(h, 'shared');
         const key = unique('shared.');
         const wires = [await client(gw), await client(gw)];
         for (const wire of wires) {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { harness, openRoutes, unique, waitFor } from '../lib/harness.mjs';
-import { ack, client, count, cut, message, messages, queueInfo, send, subscribe } from '../lib/private.mjs';
+import { ack, client, count, cut, fresh, message, messages, queueInfo, send, subscribe } from '../lib/private.mjs';
 
 let h;
 let gw;
@@ -16,12 +16,6 @@ before(async () => {
     ann = await client(gw);
 });
 after(() => h.close());
-
-function fresh(prefix = 'q') {
-    const name = unique(prefix);
-    h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${name}`).catch(() => {}));
-    return name;
-}
 
 const deleteQueue = (name) => h.management.delete(`/queues/${h.vhostPath}/${name}`);
 
@@ -41,7 +35,7 @@ async function firstAgain(wire, destination) {
 
 describe('an administrator deletes', () => {
     test('a queue that we declared: it is declared again, and the next message says gap', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, { ack: 'client' });
         await send(ann, `/queue/${name}`, 'one');
@@ -58,7 +52,7 @@ describe('an administrator deletes', () => {
     });
 
     test('a queue between two SENDs: the second one declares it again', async () => {
-        const name = fresh();
+        const name = fresh(h);
         await send(ann, `/queue/${name}`, 'one');
         await deleteQueue(name);
         await send(ann, `/queue/${name}`, 'two');
@@ -66,7 +60,7 @@ describe('an administrator deletes', () => {
     });
 
     test('a queue that had to exist: ERROR "Server cancelled subscription"', async () => {
-        const name = fresh();
+        const name = fresh(h);
         await h.management.put(`/queues/${h.vhostPath}/${name}`, { durable: true });
         const wire = await client(gw);
         await subscribe(wire, `/amq/queue/${name}`);
@@ -79,7 +73,7 @@ describe('an administrator deletes', () => {
 
     test('the queue of a subscription to a topic: restored with its binding', async () => {
         const key = unique('own.');
-        const name = fresh('own');
+        const name = fresh(h, 'own');
         const wire = await client(gw);
         await subscribe(wire, `/topic/${key}`, { 'x-queue-name': name });
         await deleteQueue(name);
@@ -89,7 +83,7 @@ describe('an administrator deletes', () => {
 
     test('a binding: back within the sweep, or at once where the broker tells of it', async () => {
         const key = unique('bound.');
-        const name = fresh('bound');
+        const name = fresh(h, 'bound');
         const wire = await client(gw);
         await subscribe(wire, `/topic/${key}`, { 'x-queue-name': name });
         const [binding] = await h.management.get(`/bindings/${h.vhostPath}/e/amq.topic/q/${name}`);
@@ -112,7 +106,7 @@ describe('an administrator deletes', () => {
         const name = unique('theirs');
         await h.management.put(`/exchanges/${h.vhostPath}/${name}`, { type: 'topic' });
         const other = await client(gw);
-        const queue = fresh();
+        const queue = fresh(h);
         await subscribe(other, `/queue/${queue}`, { ack: 'client' });
         const wire = await client(gw);
         await subscribe(wire, `/exchange/${name}/k`, { ack: 'client' });
@@ -125,7 +119,7 @@ describe('an administrator deletes', () => {
     });
 
     test('the AMQP connection "private": subscriptions are put back, unacknowledged messages come again', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const key = unique('cut.');
         const wire = await client(gw);
         const receipts = await client(gw);
@@ -150,7 +144,7 @@ describe('an administrator deletes', () => {
     });
 
     test('the same, of a queue and a stream that had to exist, when messages of both look like a stream\'s', async () => {
-        const [name, real] = [fresh(), fresh()];
+        const [name, real] = [fresh(h), fresh(h)];
         const wire = await client(gw);
         const channel = await (await h.amqp()).createChannel();
         await channel.assertQueue(name, { durable: true });
@@ -177,7 +171,7 @@ describe('an administrator deletes', () => {
     });
 
     test('a durable subscription under a stream of messages, cut twice: none lost, order kept', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, { ack: 'client-individual' });
         const total = 400;
@@ -208,7 +202,7 @@ describe('an administrator deletes', () => {
 
 describe('the broker', () => {
     test('restarts: durable queues keep what was not acknowledged, every subscription is put back', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const key = unique('restart.');
         const wire = await client(gw);
         await subscribe(wire, `/queue/${name}`, { id: 'queue', ack: 'client' });

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { harness, openRoutes, unique, waitFor } from '../lib/harness.mjs';
-import { ack, client, count, message, messages, send, subscribe } from '../lib/private.mjs';
+import { ack, client, count, fresh, message, messages, send, subscribe } from '../lib/private.mjs';
 import { Raw } from '../lib/raw.mjs';
 
 const BACKLOG = Number(process.env.STOMPGATE_BACKLOG ?? 20000);
@@ -19,12 +19,6 @@ before(async () => {
     gw = await h.gateway({ limits: { private_queue_bytes: 262144, write_stall_ms: 60000 } });
 });
 after(() => h.close());
-
-function fresh(prefix = 'q') {
-    const name = unique(prefix);
-    h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${name}`).catch(() => {}));
-    return name;
-}
 
 const numbers = (n, from = 0) => Array.from({ length: n }, (_, i) => `${from + i}`);
 
@@ -46,7 +40,7 @@ const empty = (name) => waitFor(async () => (await count(h, name)).messages === 
 
 describe('sending', () => {
     test('10,000 SENDs and then the close: none is lost, order is kept', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const wire = await client(gw);
         const bodies = numbers(10000);
         for (const body of bodies) {
@@ -64,7 +58,7 @@ describe('sending', () => {
 describe('receiving', () => {
     test('two gateways compete for one queue: fair shares, each in order, all of it', async () => {
         const second = await h.gateway();
-        const name = fresh();
+        const name = fresh(h);
         const wires = [await client(gw), await client(second)];
         for (const wire of wires) {
             await subscribe(wire, `/queue/${name}`, { ack: 'client-individual', 'prefetch-count': '10' });
@@ -94,7 +88,7 @@ describe('receiving', () => {
 
     test('a client that does not read: the broker keeps what was not written to it, also when the gateway is killed', async () => {
         const doomed = await h.gateway({ limits: { private_queue_bytes: 1048576, write_stall_ms: 60000 } });
-        const name = fresh();
+        const name = fresh(h);
         const total = 400;
         const body = 'x'.repeat(32768);
         await fill(name, numbers(total).map((n) => `${n} ${body}`));
@@ -124,7 +118,7 @@ describe('receiving', () => {
     });
 
     test('who does not read his replies: the broker keeps them, and they come in order when he does', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const total = 300;
         const body = 'z'.repeat(16384);
         const [service, asker] = [await client(gw), await Raw.open(gw.port)];
@@ -151,7 +145,7 @@ describe('receiving', () => {
     });
 
     test('a client that paused, and acknowledges only when it has 250, gets them', async () => {
-        const name = fresh();
+        const name = fresh(h);
         const total = 750;
         const body = 'y'.repeat(16384);
         await fill(name, numbers(total).map((n) => `${n} ${body}`));
@@ -182,7 +176,7 @@ describe('receiving', () => {
         ['a stream', { 'x-queue-type': 'stream' }, { ack: 'client', 'prefetch-count': '1000', 'x-stream-offset': 'first' }],
     ]) {
         test(`a client that pauses gets everything, once and in order: ${kind}`, async () => {
-            const name = fresh();
+            const name = fresh(h);
             const total = 300;
             const body = 'y'.repeat(16384);
             const raw = await Raw.open(gw.port);
@@ -215,7 +209,7 @@ describe('receiving', () => {
     }
 
     test(`a backlog of ${BACKLOG} on private queues beside live fan-out: both get everything, in order`, async () => {
-        const names = numbers(4).map(() => fresh('backlog'));
+        const names = numbers(4).map(() => fresh(h, 'backlog'));
         const room = `/topic/${unique('live.')}`;
         await Promise.all(names.map((name) => fill(name, numbers(BACKLOG / 4))));
         const listener = await client(gw);
@@ -274,7 +268,7 @@ describe('thousands of sessions', () => {
     }
 
     test(`${WAVES} waves of ${PER_WAVE}, half of them gone without a word, leave nothing at the broker and no memory here`, async () => {
-        const name = fresh('leak');
+        const name = fresh(h, 'leak');
         const wave = async () => {
             const wires = await Promise.all(numbers(PER_WAVE).map(() => client(own)));
             await Promise.all(

@@ -1,4 +1,5 @@
-// What the suites of private subscriptions share: a short way to say SUBSCRIBE, SEND and ACK over a wire, and to look at queues.
+// What the suites of private subscriptions share: a short way to say SUBSCRIBE, SEND and ACK over a wire, and to make queues and look at
+// them.
 import assert from 'node:assert/strict';
 import { unique, waitFor } from './harness.mjs';
 import { Wire } from './wire.mjs';
@@ -57,6 +58,22 @@ export async function messages(wire, n, options) {
 export async function refused(wire, command, headers, body) {
     wire.send(command, headers, body);
     return wire.errorFrame();
+}
+
+// A queue that the test made and that goes with it.
+export async function declare(h, name, options = {}) {
+    const connection = await h.amqp();
+    const channel = await connection.createChannel();
+    await channel.assertQueue(name, options);
+    h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${encodeURIComponent(name)}`).catch(() => {}));
+    return channel;
+}
+
+// A name for a queue that the gateway makes; deleted at the end.
+export function fresh(h, prefix = 'q') {
+    const name = unique(prefix);
+    h.defer(() => h.management.delete(`/queues/${h.vhostPath}/${name}`).catch(() => {}));
+    return name;
 }
 
 // The management API's view of a queue; null: there is none. Its counts lag behind; `count()` does not.

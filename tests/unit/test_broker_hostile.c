@@ -2,55 +2,23 @@
  * RabbitMQ does, and now and then says something else: errors that blame anybody, answers to
  * nothing, deliveries to nobody, garbage, silence. Whatever it says, every accepted publish is
  * settled once, every request is answered once, and the object stops. */
-#include "amqp/broker.h"
-#include "amqp/codec.h"
-#include "common/log.h"
+#include <stdint.h>
 
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#define N_SERVED 6
 
-#include <cmocka.h>
+struct served {
+    uint64_t n_published;
+    uint64_t n_acked;
+};
 
-#include <amqp.h>
-#include <amqp_framing.h>
-#include <uv.h>
+#include "tests/unit/hostile_broker.h"
 
 #define N_TOKENS 4000
 
-static unsigned seed = 1;
-
-static unsigned dice(unsigned n)
-{
-    seed = seed * 1103515245u + 12345u;
-    return (seed >> 8) % n;
-}
-
 /* ---- The server ---- */
 
-struct peer {
-    uv_tcp_t tcp;
-    struct buf in;
-    struct buf out;
-    bool has_greeted;
-    bool is_closing;
-    uint64_t n_published[6];
-    uint64_t n_acked[6];
-};
-
 struct world {
-    uv_loop_t loop;
-    uv_tcp_t listener;
-    uv_timer_t driver;
-    struct broker *b;
-    unsigned chaos; /* one in so many answers is wrong; 0: none */
-    unsigned turns;
-    unsigned n_stopped;
-    unsigned n_up;
+    struct server server; /* first: hostile_broker.h */
     unsigned next_token;
     unsigned n_accepted;
     unsigned n_settled;
@@ -61,49 +29,7 @@ struct world {
     unsigned n_delivered;
     unsigned n_missing_queues;
     uint8_t done[N_TOKENS];
-    struct peer *last;
 };
-
-static amqp_bytes_t text(const char *s)
-{
-    return amqp_cstring_bytes(s);
-}
-
-static void say(struct peer *p, uint16_t channel, amqp_method_number_t id, void *method)
-{
-    assert_int_equal(codec_put_method(&p->out, channel, id, method, 4096), 0);
-}
-
-static void on_peer_closed(uv_handle_t *handle)
-{
-    struct peer *p = handle->data;
-    buf_fini(&p->in);
-    buf_fini(&p->out);
-    free(p);
-}
-
-static void hang_up(struct world *w, struct peer *p)
-{
-    if (!p->is_closing) {
-        p->is_closing = true;
-        if (w->last == p) {
-            w->last = NULL;
-        }
-        uv_close((uv_handle_t *)&p->tcp, on_peer_closed);
-    }
-}
-
-static void send_out(struct peer *p)
-{
-    while (p->out.len > 0 && !p->is_closing) {
-        uv_buf_t bytes = uv_buf_init((char *)buf_data(&p->out), (unsigned)p->out.len);
-        int n = uv_try_write((uv_stream_t *)&p->tcp, &bytes, 1);
-        if (n <= 0) {
-            break;
-        }
-        buf_consume(&p->out, (size_t)n);
-    }
-}
 
 static const char *random_words(void)
 {
@@ -150,32 +76,7 @@ static void say_garbage(struct peer *p)
     for (size_t i = 0; i < n; i++) {
         bytes[i] = (uint8_t)dice(dice(2) ? 256 : 4);
     }
-    assert_int_equal(buf_append(&p->out, bytes, n), 0);
-}
-
-/* Right frames around wrong insides. */
-static void say_odd_frame(struct peer *p, uint16_t channel)
-{
-    static const uint8_t types[] = {CODEC_METHOD, CODEC_HEADER, CODEC_BODY, CODEC_HEARTBEAT, 9};
-    static const uint16_t classes[] = {10, 20, 40, 50, 60, 85, 90};
-    uint8_t frame[80];
-    size_t n = dice(60);
-    for (size_t i = 0; i < n; i++) {
-        frame[7 + i] = (uint8_t)dice(dice(3) ? 8 : 256);
-    }
-    if (n >= 4 && dice(4)) {
-        frame[7] = 0;
-        frame[8] = (uint8_t)classes[dice(7)];
-        frame[9] = 0;
-        frame[10] = (uint8_t)(dice(13) * 10 + dice(2));
-    }
-    frame[0] = types[dice(5)];
-    frame[1] = 0;
-    frame[2] = (uint8_t)channel;
-    frame[3] = frame[4] = frame[5] = 0;
-    frame[6] = (uint8_t)n;
-    frame[7 + n] = 0xce;
-    assert_int_equal(buf_append(&p->out, frame, n + 8), 0);
+    say_bytes(p, bytes, n);
 }
 
 static void deliver(struct peer *p, const char *tag, bool is_whole)
@@ -188,9 +89,9 @@ static void deliver(struct peer *p, const char *tag, bool is_whole)
                               .exchange = text("x"),
                               .routing_key = text("k")};
     say(p, 3, AMQP_BASIC_DELIVER_METHOD, &m);
-    assert_int_equal(buf_append(&p->out, header, sizeof(header)), 0);
+    say_bytes(p, header, sizeof(header));
     if (is_whole) {
-        assert_int_equal(buf_append(&p->out, body, sizeof(body)), 0);
+        say_bytes(p, body, sizeof(body));
     }
 }
 
@@ -204,10 +105,10 @@ static void give_back(struct peer *p, uint16_t channel)
                                 .exchange = text(""),
                                 .routing_key = text("gone")};
     say(p, channel, AMQP_BASIC_RETURN_METHOD, &back);
-    assert_int_equal(buf_append(&p->out, header, sizeof(header)), 0);
+    say_bytes(p, header, sizeof(header));
 }
 
-static void misbehave(struct world *w, struct peer *p, uint16_t channel)
+static void misbehave(struct peer *p, uint16_t channel)
 {
     amqp_basic_cancel_t cancel = {.consumer_tag = text(dice(2) ? "c" : "nobody"), .nowait = 1};
     amqp_basic_ack_t ack = {.delivery_tag = dice(3) ? dice(200) : UINT64_MAX,
@@ -255,45 +156,30 @@ static void misbehave(struct world *w, struct peer *p, uint16_t channel)
         break;
     case 13:
         send_out(p);
-        hang_up(w, p);
+        hang_up(p);
         break;
     }
 }
 
 static void acknowledge(struct peer *p, uint16_t channel)
 {
-    if (dice(10) < 3 || p->n_acked[channel] == p->n_published[channel]) {
+    if (dice(10) < 3 || p->served[channel].n_acked == p->served[channel].n_published) {
         return; /* in a later turn, together with others */
     }
-    amqp_basic_ack_t ack = {.delivery_tag = p->n_published[channel], .multiple = 1};
-    amqp_basic_nack_t nack = {.delivery_tag = p->n_published[channel], .multiple = 1};
+    amqp_basic_ack_t ack = {.delivery_tag = p->served[channel].n_published, .multiple = 1};
+    amqp_basic_nack_t nack = {.delivery_tag = p->served[channel].n_published, .multiple = 1};
     if (dice(20)) {
         say(p, channel, AMQP_BASIC_ACK_METHOD, &ack);
     } else {
         say(p, channel, AMQP_BASIC_NACK_METHOD, &nack);
     }
-    p->n_acked[channel] = p->n_published[channel];
+    p->served[channel].n_acked = p->served[channel].n_published;
 }
 
 /* The names of a basic.publish are behind the ticket: no exchange, and the queue "gone". */
 static bool names_gone_queue(const struct codec_frame *f)
 {
     return f->len > 11 && memcmp(f->payload + 6, "\0\4gone", 6) == 0;
-}
-
-static void answer_connection(struct peer *p, amqp_method_number_t id)
-{
-    amqp_connection_tune_t tune = {
-        .channel_max = 2047, .frame_max = dice(2) ? 131072 : 4096, .heartbeat = 60};
-    amqp_connection_open_ok_t open_ok = {.known_hosts = amqp_empty_bytes};
-    amqp_connection_close_ok_t close_ok = {0};
-    if (id == AMQP_CONNECTION_START_OK_METHOD) {
-        say(p, 0, AMQP_CONNECTION_TUNE_METHOD, &tune);
-    } else if (id == AMQP_CONNECTION_OPEN_METHOD) {
-        say(p, 0, AMQP_CONNECTION_OPEN_OK_METHOD, &open_ok);
-    } else if (id == AMQP_CONNECTION_CLOSE_METHOD) {
-        say(p, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &close_ok);
-    }
 }
 
 /* The consumer tag of a basic.consume (behind ticket and queue) or of a basic.cancel. */
@@ -315,8 +201,8 @@ static void answer(const struct world *w, struct peer *p, uint16_t channel, amqp
     memset(&ok, 0, sizeof(ok));
     switch (id) {
     case AMQP_CHANNEL_OPEN_METHOD:
-        p->n_published[channel] = 0;
-        p->n_acked[channel] = 0;
+        p->served[channel].n_published = 0;
+        p->served[channel].n_acked = 0;
         say(p, channel, id + 1, &ok);
         break;
     case AMQP_BASIC_CONSUME_METHOD:
@@ -336,12 +222,12 @@ static void answer(const struct world *w, struct peer *p, uint16_t channel, amqp
     case AMQP_BASIC_QOS_METHOD:
     case AMQP_CONFIRM_SELECT_METHOD:
         say(p, channel, id + 1, &ok);
-        if (id == AMQP_BASIC_QOS_METHOD && channel > 3 && w->chaos) {
+        if (id == AMQP_BASIC_QOS_METHOD && channel > 3 && w->server.chaos) {
             give_back(p, channel); /* too late: the answer said that no more would come */
         }
         break;
     case AMQP_BASIC_PUBLISH_METHOD:
-        p->n_published[channel]++;
+        p->served[channel].n_published++;
         if (names_gone_queue(f) && dice(3)) {
             give_back(p, channel);
         }
@@ -359,81 +245,16 @@ static void on_client_frame(struct world *w, struct peer *p, const struct codec_
     }
     amqp_method_number_t id = (amqp_method_number_t)f->payload[1] << 16 | f->payload[3];
     assert_true(f->channel < 6);
-    if (w->chaos && dice(w->chaos) == 0) {
-        misbehave(w, p, f->channel);
+    if (w->server.chaos && dice(w->server.chaos) == 0) {
+        misbehave(p, f->channel);
     } else if (f->channel == 0) {
-        answer_connection(p, id);
+        answer_connection(p, 2047, id);
     } else {
         answer(w, p, f->channel, id, f);
     }
 }
 
-static void greet(struct peer *p)
-{
-    amqp_connection_start_t start = {
-        .version_minor = 9, .mechanisms = text("PLAIN"), .locales = text("en_US")};
-    assert_memory_equal(buf_data(&p->in), "AMQP\0\0\11\1", 8);
-    buf_consume(&p->in, 8);
-    p->has_greeted = true;
-    say(p, 0, AMQP_CONNECTION_START_METHOD, &start);
-}
-
-static struct world *world_of(struct peer *p)
-{
-    return p->tcp.loop->data;
-}
-
-static void on_peer_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
-{
-    struct peer *p = handle->data;
-    (void)suggested;
-    *room = uv_buf_init((char *)buf_reserve(&p->in, 65536), 65536);
-}
-
-static void on_peer_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *room)
-{
-    struct peer *p = stream->data;
-    struct world *w = world_of(p);
-    (void)room;
-    if (n < 0) {
-        hang_up(w, p);
-        return;
-    }
-    buf_commit(&p->in, (size_t)n);
-    if (!p->has_greeted && p->in.len >= 8) {
-        greet(p);
-    }
-    while (p->has_greeted && !p->is_closing) {
-        struct codec_frame frame;
-        ssize_t used = codec_next(buf_data(&p->in), p->in.len, 1 << 24, &frame);
-        assert_true(used >= 0); /* what the client writes is always well formed */
-        if (used == 0) {
-            break;
-        }
-        on_client_frame(w, p, &frame);
-        buf_consume(&p->in, (size_t)used);
-    }
-    send_out(p);
-}
-
-static void on_connection(uv_stream_t *listener, int status)
-{
-    struct world *w = listener->loop->data;
-    assert_int_equal(status, 0);
-    struct peer *p = calloc(1, sizeof(*p));
-    uv_tcp_init(&w->loop, &p->tcp);
-    p->tcp.data = p;
-    assert_int_equal(uv_accept(listener, (uv_stream_t *)&p->tcp), 0);
-    uv_read_start((uv_stream_t *)&p->tcp, on_peer_alloc, on_peer_read);
-    w->last = p;
-}
-
 /* ---- The owner ---- */
-
-static void on_state(void *owner, enum broker_state state)
-{
-    ((struct world *)owner)->n_up += state == BROKER_UP;
-}
 
 static void on_room(void *owner)
 {
@@ -481,10 +302,10 @@ static void on_delivery(void *owner, uint64_t cookie, const struct broker_delive
     assert_true(slice_is(d->body, "hello"));
     w->n_delivered++;
     if (dice(2)) {
-        broker_ack(w->b, d->epoch, d->tag, false);
+        broker_ack(w->server.b, d->epoch, d->tag, false);
     }
     if (dice(10) == 0) {
-        broker_cancel(w->b, "c");
+        broker_cancel(w->server.b, "c");
     }
 }
 
@@ -493,7 +314,7 @@ static bool on_missing(void *owner, struct slice exchange)
     struct world *w = owner;
     struct broker_exchange spec = {.name = "x.missing", .type = "topic"};
     return dice(2) && slice_is(exchange, "x.missing") &&
-           broker_keep_exchange(w->b, &spec, NULL, 0) == 0;
+           broker_keep_exchange(w->server.b, &spec, NULL, 0) == 0;
 }
 
 static bool on_missing_queue(void *owner, struct slice queue)
@@ -502,7 +323,7 @@ static bool on_missing_queue(void *owner, struct slice queue)
     struct broker_declare spec = {.name = queue, .is_durable = true};
     w->n_missing_queues++;
     assert_true(slice_is(queue, "gone"));
-    return dice(3) && broker_declare_queue(w->b, &spec, NULL, 0) == 0;
+    return dice(3) && broker_declare_queue(w->server.b, &spec, NULL, 0) == 0;
 }
 
 static void on_broken(void *owner, const char *queue, struct slice key,
@@ -541,7 +362,7 @@ static void publish_some(struct world *w)
             p.is_mandatory = true;
         }
         w->was_accepted[w->next_token] = 1;
-        if (broker_publish(w->b, &p) == BROKER_ACCEPTED) {
+        if (broker_publish(w->server.b, &p) == BROKER_ACCEPTED) {
             w->n_accepted++;
             w->next_token++;
         } else {
@@ -570,60 +391,55 @@ static void ask_something(struct world *w)
     }
     switch (dice(13)) {
     case 12:
-        asked = broker_declare_queue(w->b, &d, on_done, cookie);
+        asked = broker_declare_queue(w->server.b, &d, on_done, cookie);
         break;
     case 0:
-        asked = broker_keep_exchange(w->b, &x, on_done, cookie);
+        asked = broker_keep_exchange(w->server.b, &x, on_done, cookie);
         break;
     case 1:
-        asked = broker_keep_queue(w->b, &q, on_done, cookie);
+        asked = broker_keep_queue(w->server.b, &q, on_done, cookie);
         break;
     case 2:
-        if (broker_consume(w->b, &c) == 0) {
+        if (broker_consume(w->server.b, &c) == 0) {
             return;
         }
         break;
     case 3:
-        broker_cancel(w->b, "c");
+        broker_cancel(w->server.b, "c");
         break;
     case 4:
-        broker_drop_exchange(w->b, dice(2) ? "x" : "x2");
+        broker_drop_exchange(w->server.b, dice(2) ? "x" : "x2");
         break;
     case 5:
         if (dice(8) == 0) {
-            broker_drop_queue(w->b, "live");
+            broker_drop_queue(w->server.b, "live");
         }
         break;
     case 6:
-        asked = broker_probe_exchange(w->b, dice(2) ? "x" : "x3", on_done, cookie);
+        asked = broker_probe_exchange(w->server.b, dice(2) ? "x" : "x3", on_done, cookie);
         break;
     case 7:
-        asked = broker_probe_queue(w->b, "q", on_done, cookie);
+        asked = broker_probe_queue(w->server.b, "q", on_done, cookie);
         break;
     case 8:
-        broker_unbind(w->b, "live", "x", slice_of(key));
+        broker_unbind(w->server.b, "live", "x", slice_of(key));
         break;
     default:
-        asked = broker_bind(w->b, dice(6) ? "live" : "q", "x", slice_of(dice(20) ? key : "#"),
-                            on_done, cookie);
+        asked = broker_bind(w->server.b, dice(6) ? "live" : "q", "x",
+                            slice_of(dice(20) ? key : "#"), on_done, cookie);
         break;
     }
     w->n_asked += asked == 0;
 }
 
-static void on_stopped(void *owner)
-{
-    ((struct world *)owner)->n_stopped++;
-}
-
 static void on_turn(uv_timer_t *timer)
 {
     struct world *w = timer->data;
-    if (w->turns > 0) {
-        w->turns--;
-        for (uint16_t channel = 4; w->last && channel < 6; channel++) {
-            acknowledge(w->last, channel);
-            send_out(w->last);
+    if (w->server.turns > 0) {
+        w->server.turns--;
+        for (uint16_t channel = 4; w->server.last && channel < 6; channel++) {
+            acknowledge(w->server.last, channel);
+            send_out(w->server.last);
         }
         publish_some(w);
         for (unsigned n = dice(6); n > 0; n--) {
@@ -631,59 +447,24 @@ static void on_turn(uv_timer_t *timer)
         }
         return;
     }
-    uv_close((uv_handle_t *)timer, NULL);
-    broker_stop(w->b, on_stopped);
+    server_stop(&w->server);
 }
 
 static void play(unsigned first_seed, unsigned chaos, struct world *w)
 {
-    struct sockaddr_in address;
-    char host[32];
-    const char *hosts[] = {host};
-    int len = sizeof(address);
     memset(w, 0, sizeof(*w));
-    seed = first_seed;
-    w->chaos = chaos;
-    w->turns = 120;
-    uv_loop_init(&w->loop);
-    w->loop.data = w;
-    uv_tcp_init(&w->loop, &w->listener);
-    uv_ip4_addr("127.0.0.1", 0, &address);
-    assert_int_equal(uv_tcp_bind(&w->listener, (struct sockaddr *)&address, 0), 0);
-    assert_int_equal(uv_listen((uv_stream_t *)&w->listener, 8, on_connection), 0);
-    uv_tcp_getsockname(&w->listener, (struct sockaddr *)&address, &len);
-    snprintf(host, sizeof(host), "127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
-    struct broker_options options = {.hosts = hosts,
-                                     .n_hosts = 1,
-                                     .vhost = "/",
-                                     .user = "u",
-                                     .password = "p",
-                                     .name = "hostile",
-                                     .heartbeat_s = 60,
-                                     .reconnect_min_ms = 1,
-                                     .reconnect_max_ms = 2,
-                                     .is_publisher = true,
-                                     .unconfirmed_bytes = 100000,
-                                     .watches = true,
-                                     .sweep_ms = 50};
-    w->b = broker_new(&w->loop, &options, &events, w);
-    broker_on_missing_exchange(w->b, on_missing);
-    broker_on_missing_queue(w->b, on_missing_queue);
-    broker_start(w->b);
-    uv_timer_init(&w->loop, &w->driver);
-    w->driver.data = w;
-    uv_timer_start(&w->driver, on_turn, 1, 1);
-    while (!w->n_stopped) {
-        uv_run(&w->loop, UV_RUN_ONCE);
-    }
-    broker_free(w->b);
-    if (w->last) {
-        hang_up(w, w->last);
-    }
-    uv_close((uv_handle_t *)&w->listener, NULL);
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&w->loop), 0);
-    assert_int_equal(w->n_stopped, 1);
+    chance = first_seed;
+    w->server.chaos = chaos;
+    w->server.turns = 120;
+    struct broker_options options = server_listen(&w->server);
+    options.is_publisher = true;
+    options.unconfirmed_bytes = 100000;
+    options.watches = true;
+    options.sweep_ms = 50;
+    w->server.b = broker_new(&w->server.loop, &options, &events, w);
+    broker_on_missing_exchange(w->server.b, on_missing);
+    broker_on_missing_queue(w->server.b, on_missing_queue);
+    server_run(&w->server, on_turn);
     assert_int_equal(w->n_settled, w->n_accepted);
     assert_int_equal(w->n_done, w->n_asked);
 }
@@ -694,7 +475,7 @@ static void test_well_behaved_broker_confirms_all(void **state)
 {
     (void)state;
     play(1, 0, &world);
-    assert_int_equal(world.n_up, 1);
+    assert_int_equal(world.server.n_up, 1);
     assert_true(world.n_accepted > 100);
     assert_true(world.n_asked > 100);
     assert_true(world.n_missing_queues > 5);
@@ -708,7 +489,7 @@ static void test_hostile_broker_neither_crashes_nor_confuses(void **state)
     const char *from = getenv("STOMPGATE_SEED"); /* for longer runs by hand */
     for (unsigned i = 1; i <= 60; i++) {
         play((from ? (unsigned)atoi(from) : 0) + i * 7919, 10 + i * 5, &world);
-        n_up += world.n_up;
+        n_up += world.server.n_up;
         n_accepted += world.n_accepted;
     }
     print_message("came up %u times, accepted %u publishes\n", n_up, n_accepted);

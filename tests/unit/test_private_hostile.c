@@ -3,19 +3,24 @@
  * and it lets answers overtake one another. When it does not: frames on channels that nobody
  * opened, answers to nothing, garbage, silence, and memory that runs out. Whatever happens, answers
  * come in the order of the requests, a channel is closed once, and nothing is called after that. */
-#include <stdlib.h>
-#include <string.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-static unsigned chance = 1;
+#define CHANNEL_MAX 12u
+#define N_SERVED (CHANNEL_MAX + 1)
+#define N_USERS 10
+#define N_TAGS 6
 
-static unsigned dice(unsigned n)
-{
-    chance = chance * 1103515245u + 12345u;
-    return (chance >> 8) % n;
-}
+struct served {
+    bool is_open;
+    bool is_closing; /* channel.close was sent */
+    bool consumes[N_TAGS];
+    bool owes_consume_ok[N_TAGS];
+    bool owes_cancel_ok[N_TAGS];
+    uint64_t last_tag;
+};
 
-/* One in so many allocations fails; 0: none. */
-static unsigned poverty;
+#include "tests/unit/hostile_broker.h"
 
 static void *poor_malloc(size_t size)
 {
@@ -33,8 +38,6 @@ static void *poor_realloc(void *old, size_t size)
 }
 
 #include "amqp/private_internal.h"
-
-#include <stdio.h>
 
 #define malloc poor_malloc
 #define calloc poor_calloc
@@ -54,36 +57,7 @@ static void *poor_realloc(void *old, size_t size)
 #undef calloc
 #undef realloc
 
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#define CHANNEL_MAX 12u
-#define N_USERS 10
-#define N_TAGS 6
-
 /* ---- The server ---- */
-
-struct served {
-    bool is_open;
-    bool is_closing; /* channel.close was sent */
-    bool consumes[N_TAGS];
-    bool owes_consume_ok[N_TAGS];
-    bool owes_cancel_ok[N_TAGS];
-    uint64_t last_tag;
-};
-
-struct peer {
-    uv_tcp_t tcp;
-    struct buf in;
-    struct buf out;
-    bool has_greeted;
-    bool is_closing;
-    struct served served[CHANNEL_MAX + 1];
-};
 
 struct user {
     struct world *w;
@@ -95,16 +69,8 @@ struct user {
 };
 
 struct world {
-    uv_loop_t loop;
-    uv_tcp_t listener;
-    uv_timer_t driver;
-    struct broker *b;
-    struct peer *last;
-    unsigned chaos; /* one in so many answers is wrong; 0: none */
+    struct server server; /* first: hostile_broker.h */
     unsigned poverty;
-    unsigned turns;
-    unsigned n_up;
-    unsigned n_stopped;
     unsigned n_opened;
     unsigned n_ended; /* by either side */
     unsigned n_answered;
@@ -112,57 +78,6 @@ struct world {
     unsigned n_blamed; /* closes that named a request */
     struct user users[N_USERS];
 };
-
-static amqp_bytes_t text(const char *s)
-{
-    return amqp_cstring_bytes(s);
-}
-
-/* The server has memory enough. */
-static void say(struct peer *p, uint16_t channel, amqp_method_number_t id, void *method)
-{
-    unsigned kept = poverty;
-    poverty = 0;
-    assert_int_equal(codec_put_method(&p->out, channel, id, method, 4096), 0);
-    poverty = kept;
-}
-
-static void say_bytes(struct peer *p, const void *bytes, size_t n)
-{
-    unsigned kept = poverty;
-    poverty = 0;
-    assert_int_equal(buf_append(&p->out, bytes, n), 0);
-    poverty = kept;
-}
-
-static void on_peer_closed(uv_handle_t *handle)
-{
-    struct peer *p = handle->data;
-    buf_fini(&p->in);
-    buf_fini(&p->out);
-    free(p);
-}
-
-static void hang_up(struct world *w, struct peer *p)
-{
-    if (!p->is_closing) {
-        p->is_closing = true;
-        w->last = w->last == p ? NULL : w->last;
-        uv_close((uv_handle_t *)&p->tcp, on_peer_closed);
-    }
-}
-
-static void send_out(struct peer *p)
-{
-    while (p->out.len > 0 && !p->is_closing) {
-        uv_buf_t bytes = uv_buf_init((char *)buf_data(&p->out), (unsigned)p->out.len);
-        int n = uv_try_write((uv_stream_t *)&p->tcp, &bytes, 1);
-        if (n <= 0) {
-            break;
-        }
-        buf_consume(&p->out, (size_t)n);
-    }
-}
 
 static void tag_text(char out[8], unsigned tag)
 {
@@ -223,31 +138,7 @@ static void close_channel(struct peer *p, uint16_t channel, amqp_method_number_t
     say(p, channel, AMQP_CHANNEL_CLOSE_METHOD, &close);
 }
 
-static void say_odd_frame(struct peer *p, uint16_t channel)
-{
-    static const uint8_t types[] = {CODEC_METHOD, CODEC_HEADER, CODEC_BODY, CODEC_HEARTBEAT, 9};
-    static const uint8_t classes[] = {10, 20, 40, 50, 60, 85, 90};
-    uint8_t frame[80];
-    size_t n = dice(60);
-    for (size_t i = 0; i < n; i++) {
-        frame[7 + i] = (uint8_t)dice(dice(3) ? 8 : 256);
-    }
-    if (n >= 4 && dice(4)) {
-        frame[7] = 0;
-        frame[8] = classes[dice(7)];
-        frame[9] = 0;
-        frame[10] = (uint8_t)(dice(13) * 10 + dice(2));
-    }
-    frame[0] = types[dice(5)];
-    frame[1] = 0;
-    frame[2] = (uint8_t)channel;
-    frame[3] = frame[4] = frame[5] = 0;
-    frame[6] = (uint8_t)n;
-    frame[7 + n] = 0xce;
-    say_bytes(p, frame, n + 8);
-}
-
-static void misbehave(struct world *w, struct peer *p, uint16_t channel)
+static void misbehave(struct peer *p, uint16_t channel)
 {
     static const amqp_method_number_t blamed[] = {AMQP_QUEUE_DECLARE_METHOD, AMQP_QUEUE_BIND_METHOD,
                                                   AMQP_BASIC_CONSUME_METHOD, AMQP_BASIC_ACK_METHOD,
@@ -298,23 +189,8 @@ static void misbehave(struct world *w, struct peer *p, uint16_t channel)
         break;
     case 11:
         send_out(p);
-        hang_up(w, p);
+        hang_up(p);
         break;
-    }
-}
-
-static void answer_connection(struct peer *p, amqp_method_number_t id)
-{
-    amqp_connection_tune_t tune = {
-        .channel_max = CHANNEL_MAX, .frame_max = dice(2) ? 131072 : 4096, .heartbeat = 60};
-    amqp_connection_open_ok_t open_ok = {.known_hosts = amqp_empty_bytes};
-    amqp_connection_close_ok_t close_ok = {0};
-    if (id == AMQP_CONNECTION_START_OK_METHOD) {
-        say(p, 0, AMQP_CONNECTION_TUNE_METHOD, &tune);
-    } else if (id == AMQP_CONNECTION_OPEN_METHOD) {
-        say(p, 0, AMQP_CONNECTION_OPEN_OK_METHOD, &open_ok);
-    } else if (id == AMQP_CONNECTION_CLOSE_METHOD) {
-        say(p, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &close_ok);
     }
 }
 
@@ -420,79 +296,16 @@ static void on_client_frame(struct world *w, struct peer *p, const struct codec_
     id = (amqp_method_number_t)f->payload[1] << 16 | f->payload[3];
     assert_true(f->channel == 0 || f->channel >= 6); /* it has no channels of its own */
     assert_true(f->channel <= CHANNEL_MAX);
-    if (w->chaos && dice(w->chaos) == 0) {
-        misbehave(w, p, f->channel);
+    if (w->server.chaos && dice(w->server.chaos) == 0) {
+        misbehave(p, f->channel);
     } else if (f->channel == 0) {
-        answer_connection(p, id);
+        answer_connection(p, CHANNEL_MAX, id);
     } else {
-        on_channel_frame(p, f->channel, id, f, w->chaos == 0);
+        on_channel_frame(p, f->channel, id, f, w->server.chaos == 0);
     }
-}
-
-static void greet(struct peer *p)
-{
-    amqp_connection_start_t start = {
-        .version_minor = 9, .mechanisms = text("PLAIN"), .locales = text("en_US")};
-    assert_memory_equal(buf_data(&p->in), "AMQP\0\0\11\1", 8);
-    buf_consume(&p->in, 8);
-    p->has_greeted = true;
-    say(p, 0, AMQP_CONNECTION_START_METHOD, &start);
-}
-
-static void on_peer_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
-{
-    struct peer *p = handle->data;
-    unsigned kept = poverty;
-    (void)suggested;
-    poverty = 0;
-    *room = uv_buf_init((char *)buf_reserve(&p->in, 65536), 65536);
-    poverty = kept;
-}
-
-static void on_peer_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *room)
-{
-    struct peer *p = stream->data;
-    struct world *w = stream->loop->data;
-    (void)room;
-    if (n < 0) {
-        hang_up(w, p);
-        return;
-    }
-    buf_commit(&p->in, (size_t)n);
-    if (!p->has_greeted && p->in.len >= 8) {
-        greet(p);
-    }
-    while (p->has_greeted && !p->is_closing) {
-        struct codec_frame frame;
-        ssize_t used = codec_next(buf_data(&p->in), p->in.len, 1 << 24, &frame);
-        assert_true(used >= 0); /* what the client writes is always well formed */
-        if (used == 0) {
-            break;
-        }
-        on_client_frame(w, p, &frame);
-        buf_consume(&p->in, (size_t)used);
-    }
-    send_out(p);
-}
-
-static void on_connection(uv_stream_t *listener, int status)
-{
-    struct world *w = listener->loop->data;
-    assert_int_equal(status, 0);
-    struct peer *p = calloc(1, sizeof(*p));
-    uv_tcp_init(&w->loop, &p->tcp);
-    p->tcp.data = p;
-    assert_int_equal(uv_accept(listener, (uv_stream_t *)&p->tcp), 0);
-    uv_read_start((uv_stream_t *)&p->tcp, on_peer_alloc, on_peer_read);
-    w->last = p;
 }
 
 /* ---- The owner ---- */
-
-static void on_state(void *owner, enum broker_state state)
-{
-    ((struct world *)owner)->n_up += state == BROKER_UP;
-}
 
 static void end(struct user *u)
 {
@@ -561,8 +374,8 @@ static const struct broker_events events = {.state = on_state};
 
 static void begin(struct user *u)
 {
-    size_t room = private_room(u->w->b);
-    u->ch = private_open(u->w->b, &private_events, u);
+    size_t room = private_room(u->w->server.b);
+    u->ch = private_open(u->w->server.b, &private_events, u);
     assert_true(!u->ch || room > 0);
     if (u->ch) {
         u->w->n_opened++;
@@ -639,20 +452,15 @@ static void act(struct user *u)
     }
 }
 
-static void on_stopped(void *owner)
-{
-    ((struct world *)owner)->n_stopped++;
-}
-
 static void on_turn(uv_timer_t *timer)
 {
     struct world *w = timer->data;
     poverty = w->poverty;
-    if (w->turns > 0) {
-        w->turns--;
-        for (uint16_t channel = 6; w->last && channel <= CHANNEL_MAX; channel++) {
-            pay(w->last, channel);
-            send_out(w->last);
+    if (w->server.turns > 0) {
+        w->server.turns--;
+        for (uint16_t channel = 6; w->server.last && channel <= CHANNEL_MAX; channel++) {
+            pay(w->server.last, channel);
+            send_out(w->server.last);
         }
         for (unsigned i = 0; i < N_USERS; i++) {
             for (unsigned n = dice(4); n > 0; n--) {
@@ -661,59 +469,23 @@ static void on_turn(uv_timer_t *timer)
         }
         return;
     }
-    uv_close((uv_handle_t *)timer, NULL);
-    broker_stop(w->b, on_stopped);
+    server_stop(&w->server);
 }
 
 static void play(unsigned first_seed, unsigned chaos, unsigned poverty_then, struct world *w)
 {
-    struct sockaddr_in address;
-    char host[32];
-    const char *hosts[] = {host};
-    int len = sizeof(address);
     memset(w, 0, sizeof(*w));
     chance = first_seed;
-    w->chaos = chaos;
+    w->server.chaos = chaos;
     w->poverty = poverty_then;
-    w->turns = 150;
+    w->server.turns = 150;
     for (unsigned i = 0; i < N_USERS; i++) {
         w->users[i].w = w;
     }
-    uv_loop_init(&w->loop);
-    w->loop.data = w;
-    uv_tcp_init(&w->loop, &w->listener);
-    uv_ip4_addr("127.0.0.1", 0, &address);
-    assert_int_equal(uv_tcp_bind(&w->listener, (struct sockaddr *)&address, 0), 0);
-    assert_int_equal(uv_listen((uv_stream_t *)&w->listener, 8, on_connection), 0);
-    uv_tcp_getsockname(&w->listener, (struct sockaddr *)&address, &len);
-    snprintf(host, sizeof(host), "127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
-    struct broker_options options = {.hosts = hosts,
-                                     .n_hosts = 1,
-                                     .vhost = "/",
-                                     .user = "u",
-                                     .password = "p",
-                                     .name = "hostile",
-                                     .heartbeat_s = 60,
-                                     .reconnect_min_ms = 1,
-                                     .reconnect_max_ms = 2,
-                                     .is_private = true};
-    w->b = broker_new(&w->loop, &options, &events, w);
-    broker_start(w->b);
-    uv_timer_init(&w->loop, &w->driver);
-    w->driver.data = w;
-    uv_timer_start(&w->driver, on_turn, 1, 1);
-    while (!w->n_stopped) {
-        uv_run(&w->loop, UV_RUN_ONCE);
-    }
-    poverty = 0;
-    broker_free(w->b);
-    if (w->last) {
-        hang_up(w, w->last);
-    }
-    uv_close((uv_handle_t *)&w->listener, NULL);
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&w->loop), 0);
-    assert_int_equal(w->n_stopped, 1);
+    struct broker_options options = server_listen(&w->server);
+    options.is_private = true;
+    w->server.b = broker_new(&w->server.loop, &options, &events, w);
+    server_run(&w->server, on_turn);
     assert_int_equal(w->n_ended, w->n_opened);
     for (unsigned i = 0; i < N_USERS; i++) {
         assert_null(w->users[i].ch);
@@ -727,7 +499,7 @@ static void test_well_behaved_broker_is_well_treated(void **state)
     (void)state;
     for (unsigned i = 1; i <= 8; i++) {
         play(i, 0, 0, &world);
-        assert_int_equal(world.n_up, 1); /* it had no reason to give the connection up */
+        assert_int_equal(world.server.n_up, 1); /* it had no reason to give the connection up */
         assert_true(world.n_opened > 10);
         assert_true(world.n_answered > 200);
         assert_true(world.n_delivered > 100);
@@ -743,7 +515,7 @@ static void test_hostile_broker_neither_crashes_nor_confuses(void **state)
     const char *from = getenv("STOMPGATE_SEED"); /* for longer runs by hand */
     for (unsigned i = 1; i <= 30; i++) {
         play((from ? (unsigned)atoi(from) : 0) + i * 7919, 20 + i * 16, 0, &world);
-        n_up += world.n_up;
+        n_up += world.server.n_up;
         n_answered += world.n_answered;
     }
     print_message("came up %u times, answered %u requests\n", n_up, n_answered);

@@ -3,37 +3,16 @@
  * and only when its client asked for it, or it was written (ack:auto), or nobody is there for it
  * any more; every receipt is answered exactly once; where the bytes are cut changes nothing; what
  * was subscribed is unsubscribed once; what is unsettled at the end is left to the broker. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "common/log.h"
 #include "gateway/fanout/message.h"
 #include "gateway/session/queue.h"
-#include "gateway/session/session.h"
+#define LOG_MAX 400000
+#include "tests/unit/session_random.h"
 
 #define STEPS 120
 #define MAX_FRAMES 1000
 #define MAX_MESSAGES 400
 #define MAX_SUBS 200
 #define MAX_TXS 200
-#define LOG_MAX 400000
-
-struct dice {
-    uint64_t state;
-};
-
-static unsigned roll(struct dice *dice, unsigned n)
-{
-    dice->state = dice->state * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)(dice->state >> 33) % n;
-}
 
 /* A frame of the client: its receipt is "f<n>". */
 struct frame {
@@ -64,12 +43,10 @@ struct sub {
 };
 
 struct world {
+    struct talk talk; /* first: session_random.h */
     struct session *session;
     struct session_settings settings;
     struct config config;
-    struct dice dice; /* what happens */
-    struct dice cuts;
-    bool is_cut;
     uint64_t now_ms;
     struct frame frames[MAX_FRAMES];
     unsigned n_frames;
@@ -94,27 +71,12 @@ struct world {
     const struct broker_delivery *delivery; /* on its way into the session */
     uint32_t delivery_handle;
     bool has_error;
-    bool is_closed;
-    char log[LOG_MAX];
-    size_t log_len;
 };
-
-static void note(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void note(struct world *w, const char *format, ...)
-{
-    va_list args;
-    assert_false(w->is_closed);
-    va_start(args, format);
-    w->log_len += (size_t)vsnprintf(w->log + w->log_len, LOG_MAX - w->log_len, format, args);
-    va_end(args);
-    assert_true(w->log_len < LOG_MAX);
-}
 
 /* cmocka cuts long messages. */
 static void show(const struct world *w)
 {
-    fputs(w->log, stderr);
+    fputs(w->talk.log, stderr);
 }
 
 /* ---- The host ---- */
@@ -145,22 +107,13 @@ static void host_send(void *host, const char *bytes, size_t len)
     struct world *w = host;
     assert_false(w->has_error && w->settings.error_close);
     if (len == 1) {
-        note(w, "beat\n");
+        note(&w->talk, "beat\n");
         return;
     }
     assert_int_equal(bytes[len - 1], '\0');
-    note(w, "%s\n", bytes);
+    note(&w->talk, "%s\n", bytes);
     w->has_error = strncmp(bytes, "ERROR\n", 6) == 0;
     answered(w, bytes, !w->has_error);
-}
-
-static enum session_verdict verdict(struct world *w, unsigned wait_of_100)
-{
-    unsigned n = roll(&w->dice, 100);
-    if (n < wait_of_100) {
-        return SESSION_WAIT;
-    }
-    return n == 99 ? SESSION_REFUSED : SESSION_DONE;
 }
 
 static enum session_verdict host_login(void *host, struct slice login, struct slice passcode,
@@ -178,9 +131,10 @@ static enum session_verdict host_publish(void *host, const struct session_send *
 {
     struct world *w = host;
     (void)problem;
-    enum session_verdict answer = verdict(w, 15);
-    note(w, "publish %s %.*s reply-to %.*s -> %d\n", send->destination->key, (int)send->body.len,
-         send->body.ptr, (int)send->properties.reply_to.len, send->properties.reply_to.ptr, answer);
+    enum session_verdict answer = verdict(&w->talk, 15);
+    note(&w->talk, "publish %s %.*s reply-to %.*s -> %d\n", send->destination->key,
+         (int)send->body.len, send->body.ptr, (int)send->properties.reply_to.len,
+         send->properties.reply_to.ptr, answer);
     if (answer == SESSION_DONE) {
         char text[16];
         snprintf(text, sizeof(text), "%.*s", (int)send->body.len, send->body.ptr);
@@ -196,9 +150,9 @@ static enum session_verdict host_subscribe(void *host, struct session_subscripti
 {
     struct world *w = host;
     (void)problem;
-    enum session_verdict answer = verdict(w, 40);
-    note(w, "subscribe %u %s %.*s -> %d\n", sub->handle, d->key, (int)sub->id.len, sub->id.ptr,
-         answer);
+    enum session_verdict answer = verdict(&w->talk, 40);
+    note(&w->talk, "subscribe %u %s %.*s -> %d\n", sub->handle, d->key, (int)sub->id.len,
+         sub->id.ptr, answer);
     assert_true(sub->handle < MAX_SUBS && sub->handle > w->last_handle);
     assert_int_equal(w->outstanding, 0);
     w->last_handle = sub->handle;
@@ -220,7 +174,7 @@ static void host_unsubscribe(void *host, struct session_subscription *sub, bool 
     if (w->outstanding == sub->handle) {
         w->outstanding = 0;
     }
-    note(w, "unsubscribe %u\n", sub->handle);
+    note(&w->talk, "unsubscribe %u\n", sub->handle);
 }
 
 static void host_deliver(void *host, struct message *message, uint64_t number)
@@ -229,7 +183,7 @@ static void host_deliver(void *host, struct message *message, uint64_t number)
     struct world *w = host;
     const char *text = (const char *)message_payload(message);
     assert_int_equal(number, w->n_delivered + 1);
-    note(w, "%s\n", text);
+    note(&w->talk, "%s\n", text);
     struct delivered *d = &w->delivered[++w->n_delivered];
     *d = (struct delivered){.tag = w->delivery->tag,
                             .epoch = w->delivery->epoch,
@@ -244,8 +198,8 @@ static void host_settle(void *host, const struct session_settle *settle)
 {
     struct world *w = host;
     bool is_known = settle->tag == w->late_tag;
-    note(w, "settle %d %d %d of %u\n", (int)settle->tag, settle->is_multiple, settle->is_nack,
-         settle->epoch);
+    note(&w->talk, "settle %d %d %d of %u\n", (int)settle->tag, settle->is_multiple,
+         settle->is_nack, settle->epoch);
     assert_int_equal(settle->epoch, w->epoch);
     if (is_known) {
         assert_true(settle->is_nack && settle->requeue && !settle->is_multiple);
@@ -276,8 +230,8 @@ static bool host_sync(void *host, uint64_t token)
 {
     struct world *w = host;
     assert_int_equal(w->sync, 0);
-    bool is_there = roll(&w->dice, 10) > 0;
-    note(w, "sync %u -> %d\n", (unsigned)token, is_there);
+    bool is_there = roll(&w->talk.dice, 10) > 0;
+    note(&w->talk, "sync %u -> %d\n", (unsigned)token, is_there);
     w->sync = is_there ? token : 0;
     return is_there;
 }
@@ -288,16 +242,11 @@ static void host_random(void *host, char *text)
     snprintf(text, QUEUE_RANDOM_LEN + 1, "random%016u", ++w->n_random);
 }
 
-static void host_read(void *host, bool wanted)
-{
-    note(host, "read %d\n", wanted);
-}
-
 static void host_close(void *host, enum close_reason reason, const char *text)
 {
     struct world *w = host;
-    note(w, "close %d %s\n", close_reason_code(reason), text);
-    w->is_closed = true;
+    note(&w->talk, "close %d %s\n", close_reason_code(reason), text);
+    w->talk.is_closed = true;
 }
 
 static const struct session_host host_functions = {
@@ -319,30 +268,17 @@ static void step(struct world *w, struct session_event event)
     event.now_ms = w->now_ms;
     w->has_error = false;
     session_step(w->session, &event);
-    assert_int_equal(session_is_closing(w->session), w->is_closed);
-    assert_true(w->is_closed || !w->has_error || !w->settings.error_close);
+    assert_int_equal(session_is_closing(w->session), w->talk.is_closed);
+    assert_true(w->talk.is_closed || !w->has_error || !w->settings.error_close);
 }
 
 /* ---- The client ---- */
-
-static void feed(struct world *w, const char *bytes, size_t len)
-{
-    for (size_t at = 0; at < len;) {
-        size_t n = w->is_cut ? 1 + roll(&w->cuts, 12) : len;
-        n = n < len - at ? n : len - at;
-        uint8_t *piece = malloc(n);
-        memcpy(piece, bytes + at, n);
-        step(w, (struct session_event){.type = SESSION_BYTES, .bytes = {piece, n}});
-        free(piece);
-        at += n;
-    }
-}
 
 /* One of those that are there, or 0. */
 static uint32_t any_sub(struct world *w, bool is_private)
 {
     for (unsigned tries = 0; tries < 10 && w->last_handle; tries++) {
-        uint32_t handle = 1 + roll(&w->dice, w->last_handle);
+        uint32_t handle = 1 + roll(&w->talk.dice, w->last_handle);
         const struct sub *sub = &w->subs[handle];
         if (sub->is_held && handle != w->outstanding && (sub->is_private || !is_private)) {
             return handle;
@@ -370,7 +306,7 @@ static unsigned any_message(struct world *w)
 {
     unsigned n = 0;
     for (unsigned tries = 0; tries < 8 && w->n_delivered; tries++) {
-        n = 1 + roll(&w->dice, w->n_delivered);
+        n = 1 + roll(&w->talk.dice, w->n_delivered);
         if (!w->delivered[n].is_settled && !w->delivered[n].is_auto) {
             break;
         }
@@ -382,7 +318,7 @@ static unsigned any_message(struct world *w)
 static unsigned any_tx(struct world *w)
 {
     for (unsigned tries = 0; tries < 6 && w->last_tx; tries++) {
-        unsigned tx = 1 + roll(&w->dice, w->last_tx);
+        unsigned tx = 1 + roll(&w->talk.dice, w->last_tx);
         if (w->is_tx_open[tx]) {
             return tx;
         }
@@ -396,11 +332,12 @@ static size_t put_ack(struct world *w, char *text, size_t size, unsigned n, unsi
     if (number) {
         ask(w, number);
     }
-    bool is_right = number && roll(&w->dice, 60);
+    bool is_right = number && roll(&w->talk.dice, 60);
     w->frames[n].tx = tx;
     w->frames[n].ack = is_right && !tx && !w->delivered[number].is_auto ? number : 0;
-    int len = snprintf(text, size, "%s\nid:%s\nreceipt:f%u\n", roll(&w->dice, 4) ? "ACK" : "NACK",
-                       is_right ? w->delivered[number].id : "T_0@@s@@9999", n);
+    int len =
+        snprintf(text, size, "%s\nid:%s\nreceipt:f%u\n", roll(&w->talk.dice, 4) ? "ACK" : "NACK",
+                 is_right ? w->delivered[number].id : "T_0@@s@@9999", n);
     if (tx) {
         len += snprintf(text + len, size - (size_t)len, "transaction:%u\n", tx);
     }
@@ -412,14 +349,15 @@ static size_t put_send(struct world *w, char *text, size_t size, unsigned n, uns
     static const char *const destinations[] = {"/queue/a", "/queue/b", "/topic/a"};
     w->frames[n].tx = tx;
     w->frames[n].is_send = tx == 0;
-    int len = snprintf(text, size, "SEND\ndestination:%s\nreceipt:f%u\n",
-                       roll(&w->dice, 100) ? destinations[roll(&w->dice, 3)] : "/nowhere/a", n);
+    int len =
+        snprintf(text, size, "SEND\ndestination:%s\nreceipt:f%u\n",
+                 roll(&w->talk.dice, 100) ? destinations[roll(&w->talk.dice, 3)] : "/nowhere/a", n);
     if (tx) {
         len += snprintf(text + len, size - (size_t)len, "transaction:%u\n", tx);
     }
-    if (roll(&w->dice, 6) == 0) {
+    if (roll(&w->talk.dice, 6) == 0) {
         len += snprintf(text + len, size - (size_t)len, "reply-to:/temp-queue/%u\n",
-                        roll(&w->dice, 3));
+                        roll(&w->talk.dice, 3));
     }
     return (size_t)len + (size_t)snprintf(text + len, size - (size_t)len, "\n%u", n) + 1;
 }
@@ -429,17 +367,17 @@ static size_t put_subscribe(struct world *w, char *text, size_t size, unsigned n
     static const char *const kinds[] = {
         "/queue/a\nack:client", "/queue/b\nack:client-individual", "/queue/c",
         "/topic/a\nack:client", "/topic/b\nack:client-individual", "/topic/c"};
-    unsigned id = w->next_id && roll(&w->dice, 60) == 0 ? w->next_id - 1 : w->next_id++;
+    unsigned id = w->next_id && roll(&w->talk.dice, 60) == 0 ? w->next_id - 1 : w->next_id++;
     return (size_t)snprintf(text, size, "SUBSCRIBE\nid:%u\ndestination:%s\nreceipt:f%u\n\n", id,
-                            kinds[roll(&w->dice, 6)], n) +
+                            kinds[roll(&w->talk.dice, 6)], n) +
            1;
 }
 
 static size_t put_transaction(struct world *w, char *text, size_t size, unsigned n)
 {
     unsigned tx = any_tx(w);
-    const char *command = roll(&w->dice, 3) ? "COMMIT" : "ABORT";
-    if (!tx || roll(&w->dice, 3) == 0) {
+    const char *command = roll(&w->talk.dice, 3) ? "COMMIT" : "ABORT";
+    if (!tx || roll(&w->talk.dice, 3) == 0) {
         tx = ++w->last_tx;
         command = "BEGIN";
     }
@@ -453,7 +391,7 @@ static size_t put_frame(struct world *w, char *text, size_t size)
     unsigned n = w->n_frames++;
     uint32_t handle;
     w->frames[n] = (struct frame){0};
-    switch (roll(&w->dice, 16)) {
+    switch (roll(&w->talk.dice, 16)) {
     case 0:
     case 1:
         return put_subscribe(w, text, size, n);
@@ -478,7 +416,7 @@ static size_t put_frame(struct world *w, char *text, size_t size)
     case 12:
         return put_send(w, text, size, n, 0);
     case 13:
-        if (roll(&w->dice, 40) == 0) {
+        if (roll(&w->talk.dice, 40) == 0) {
             return (size_t)snprintf(text, size, "DISCONNECT\nreceipt:f%u\n\n", n) + 1;
         }
         return put_transaction(w, text, size, n);
@@ -491,13 +429,13 @@ static void some_frames(struct world *w)
 {
     char text[4000];
     size_t len = 0;
-    unsigned n = 1 + roll(&w->dice, 4);
+    unsigned n = 1 + roll(&w->talk.dice, 4);
     for (unsigned i = 0; i < n; i++) {
         size_t begin = len;
         len += put_frame(w, text + len, sizeof(text) - len);
-        note(w, "> %s\n", text + begin);
+        note(&w->talk, "> %s\n", text + begin);
     }
-    feed(w, text, len);
+    feed(w, &w->talk, text, len);
 }
 
 /* ---- The broker ---- */
@@ -516,7 +454,7 @@ static void give(struct world *w, uint32_t handle)
 {
     const struct broker_delivery delivery = {.tag = ++w->last_tag,
                                              .epoch = w->epoch,
-                                             .is_redelivered = roll(&w->dice, 5) == 0,
+                                             .is_redelivered = roll(&w->talk.dice, 5) == 0,
                                              .exchange = {"", 0},
                                              .routing_key = {"a", 1},
                                              .body = {"body", 4}};
@@ -539,7 +477,7 @@ static void deliver(struct world *w)
 /* To one that has gone: what the client must not see, and nobody else may lose. */
 static void deliver_late(struct world *w)
 {
-    uint32_t handle = w->last_handle ? 1 + roll(&w->dice, w->last_handle) : 0;
+    uint32_t handle = w->last_handle ? 1 + roll(&w->talk.dice, w->last_handle) : 0;
     const struct sub *sub = &w->subs[handle];
     if (!handle || sub->is_held || !sub->is_private || session_has_left(w->session)) {
         return;
@@ -552,7 +490,7 @@ static void deliver_late(struct world *w)
 static void write_out(struct world *w)
 {
     if (w->written < w->n_delivered) {
-        w->written += 1 + roll(&w->dice, (unsigned)(w->n_delivered - w->written));
+        w->written += 1 + roll(&w->talk.dice, (unsigned)(w->n_delivered - w->written));
         step(w, (struct session_event){.type = SESSION_WRITTEN, .written = w->written});
     }
 }
@@ -562,11 +500,11 @@ static void confirm(struct world *w)
     if (w->n_tokens == 0) {
         return;
     }
-    unsigned at = roll(&w->dice, w->n_tokens);
+    unsigned at = roll(&w->talk.dice, w->n_tokens);
     struct session_event event = {.type = SESSION_SETTLED};
     event.settled.token = w->tokens[at];
     event.settled.text = "";
-    event.settled.outcome = roll(&w->dice, 60) ? BROKER_CONFIRMED : BROKER_RETURNED;
+    event.settled.outcome = roll(&w->talk.dice, 60) ? BROKER_CONFIRMED : BROKER_RETURNED;
     w->frames[w->owners[at]].is_confirmed = event.settled.outcome == BROKER_CONFIRMED;
     w->n_tokens--;
     w->tokens[at] = w->tokens[w->n_tokens];
@@ -597,7 +535,7 @@ static void lose_channel(struct world *w)
 static void rarely(struct world *w)
 {
     uint32_t handle;
-    switch (roll(&w->dice, 40)) {
+    switch (roll(&w->talk.dice, 40)) {
     case 0:
     case 1:
     case 2:
@@ -624,14 +562,14 @@ static void rarely(struct world *w)
 
 static void something(struct world *w)
 {
-    switch (roll(&w->dice, 12)) {
+    switch (roll(&w->talk.dice, 12)) {
     case 0:
     case 1:
     case 2:
         some_frames(w);
         return;
     case 3:
-        answer_subscribe(w, roll(&w->dice, 40) > 0);
+        answer_subscribe(w, roll(&w->talk.dice, 40) > 0);
         return;
     case 4:
     case 5:
@@ -642,7 +580,7 @@ static void something(struct world *w)
         write_out(w);
         return;
     case 8:
-        answer_sync(w, roll(&w->dice, 40) > 0);
+        answer_sync(w, roll(&w->talk.dice, 40) > 0);
         return;
     case 9:
         confirm(w);
@@ -684,9 +622,9 @@ static void configure(struct world *w)
     c->limits.prefetch = 1000;
     c->limits.unacked = 100000;
     c->stomp.spring_user = (char *)"/user/";
-    c->stomp.error_close = roll(&w->dice, 3) == 0;
-    c->stomp.client_ack = roll(&w->dice, 4) ? CONFIG_ACK_SUBSCRIPTION : CONFIG_ACK_CONNECTION;
-    c->stomp.unknown_ack = roll(&w->dice, 3) ? CONFIG_UNKNOWN_ERROR : CONFIG_UNKNOWN_IGNORE;
+    c->stomp.error_close = roll(&w->talk.dice, 3) == 0;
+    c->stomp.client_ack = roll(&w->talk.dice, 4) ? CONFIG_ACK_SUBSCRIPTION : CONFIG_ACK_CONNECTION;
+    c->stomp.unknown_ack = roll(&w->talk.dice, 3) ? CONFIG_UNKNOWN_ERROR : CONFIG_UNKNOWN_IGNORE;
     session_settings_init(&w->settings, c, false);
 }
 
@@ -704,17 +642,15 @@ static void settle_down(struct world *w)
 static void converse(struct world *w, uint64_t seed, bool is_cut)
 {
     memset(w, 0, sizeof(*w));
-    w->dice.state = seed * 7919;
-    w->cuts.state = seed;
-    w->is_cut = is_cut;
+    start_talk(&w->talk, seed, is_cut);
     w->now_ms = 1000;
     w->epoch = 1;
     configure(w);
     w->session = session_new(&w->settings, &host_functions, w, "s", w->now_ms);
     assert_non_null(w->session);
     static const char connect[] = "CONNECT\naccept-version:1.2\n\n";
-    feed(w, connect, sizeof(connect));
-    for (int i = 0; i < STEPS && !w->is_closed; i++) {
+    feed(w, &w->talk, connect, sizeof(connect));
+    for (int i = 0; i < STEPS && !w->talk.is_closed; i++) {
         something(w);
     }
 }
@@ -738,7 +674,8 @@ static void check_ack(const struct world *w, unsigned number)
 static void check_answers(struct world *w)
 {
     settle_down(w);
-    for (unsigned i = 0; i < w->n_frames && !w->is_closed && !session_has_left(w->session); i++) {
+    for (unsigned i = 0; i < w->n_frames && !w->talk.is_closed && !session_has_left(w->session);
+         i++) {
         const struct frame *frame = &w->frames[i];
         if (!frame->is_answered && !(frame->tx && w->is_tx_open[frame->tx])) {
             show(w);
@@ -753,7 +690,7 @@ static void check_answers(struct world *w)
 
 static void leave(struct world *w)
 {
-    w->is_closed = false; /* unsubscribes may come now */
+    w->talk.is_closed = false; /* unsubscribes may come now */
     session_free(w->session);
     for (uint32_t i = 0; i < MAX_SUBS; i++) {
         assert_false(w->subs[i].is_held);
@@ -771,12 +708,12 @@ static void test_session_private_random(void **state)
     for (uint64_t seed = 1; seed <= 1500; seed++) {
         converse(&whole, seed, false);
         converse(&cut, seed, true);
-        if (strcmp(whole.log, cut.log) != 0) {
+        if (strcmp(whole.talk.log, cut.talk.log) != 0) {
             show(&whole);
             show(&cut);
             fail_msg("seed %u: the cuts changed something", (unsigned)seed);
         }
-        n_open += !whole.is_closed;
+        n_open += !whole.talk.is_closed;
         check_answers(&whole);
         for (unsigned i = 0; i < whole.n_frames; i++) {
             n_answered += whole.frames[i].is_answered;

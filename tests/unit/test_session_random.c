@@ -2,39 +2,15 @@
  * random. What must hold whatever happens: where the bytes are cut changes nothing; RECEIPT comes
  * once, and for a SEND only after its confirm; ERROR is followed by close; after close nothing
  * happens; what was subscribed is unsubscribed once; time never stands still. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "common/log.h"
-#include "gateway/session/session.h"
+#define LOG_MAX 200000
+#include "tests/unit/session_random.h"
 
 #define STEPS 60
 #define MAX_SENDS 400
-#define LOG_MAX 200000
-
-/* Not rand(): the conversation and the cuts draw from different ones. */
-struct dice {
-    uint64_t state;
-};
-
-static unsigned roll(struct dice *dice, unsigned n)
-{
-    dice->state = dice->state * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)(dice->state >> 33) % n;
-}
 
 struct world {
+    struct talk talk; /* first: session_random.h */
     struct session *session;
-    struct dice dice; /* what happens */
-    struct dice cuts; /* where bytes are cut; unused when whole */
-    bool is_cut;
     uint64_t now_ms;
     uint64_t tokens[MAX_SENDS]; /* published and not settled */
     unsigned n_tokens;
@@ -48,22 +24,7 @@ struct world {
     unsigned n_waiting;
     bool is_login_waiting;
     bool has_error;
-    bool is_closed;
-    char log[LOG_MAX];
-    size_t log_len;
 };
-
-static void note(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void note(struct world *w, const char *format, ...)
-{
-    va_list args;
-    assert_false(w->is_closed);
-    va_start(args, format);
-    w->log_len += (size_t)vsnprintf(w->log + w->log_len, LOG_MAX - w->log_len, format, args);
-    va_end(args);
-    assert_true(w->log_len < LOG_MAX);
-}
 
 static void host_send(void *host, const char *bytes, size_t len)
 {
@@ -71,11 +32,11 @@ static void host_send(void *host, const char *bytes, size_t len)
     struct world *w = host;
     assert_false(w->has_error);
     if (len == 1) {
-        note(w, "beat\n");
+        note(&w->talk, "beat\n");
         return;
     }
     assert_int_equal(bytes[len - 1], '\0');
-    note(w, "%.*s\n", (int)len, bytes);
+    note(&w->talk, "%.*s\n", (int)len, bytes);
     if (strncmp(bytes, receipt, sizeof(receipt) - 1) == 0) {
         unsigned n = (unsigned)atoi(bytes + sizeof(receipt) - 1);
         assert_true(n < MAX_SENDS);
@@ -85,15 +46,6 @@ static void host_send(void *host, const char *bytes, size_t len)
     w->has_error = strncmp(bytes, "ERROR\n", 6) == 0;
 }
 
-static enum session_verdict verdict(struct world *w, unsigned wait_of_100)
-{
-    unsigned n = roll(&w->dice, 100);
-    if (n < wait_of_100) {
-        return SESSION_WAIT;
-    }
-    return n == 99 ? SESSION_REFUSED : SESSION_DONE;
-}
-
 static enum session_verdict host_login(void *host, struct slice login, struct slice passcode,
                                        struct session_problem *problem)
 {
@@ -101,8 +53,8 @@ static enum session_verdict host_login(void *host, struct slice login, struct sl
     (void)login;
     (void)passcode;
     (void)problem;
-    note(w, "login\n");
-    enum session_verdict answer = verdict(w, 30);
+    note(&w->talk, "login\n");
+    enum session_verdict answer = verdict(&w->talk, 30);
     w->is_login_waiting = answer == SESSION_WAIT;
     return answer;
 }
@@ -112,9 +64,9 @@ static enum session_verdict host_publish(void *host, const struct session_send *
 {
     struct world *w = host;
     (void)problem;
-    enum session_verdict answer = verdict(w, 20);
-    note(w, "publish %s %.*s -> %d\n", send->destination->key, (int)send->body.len, send->body.ptr,
-         answer);
+    enum session_verdict answer = verdict(&w->talk, 20);
+    note(&w->talk, "publish %s %.*s -> %d\n", send->destination->key, (int)send->body.len,
+         send->body.ptr, answer);
     if (answer == SESSION_DONE) {
         char text[16];
         snprintf(text, sizeof text, "%.*s", (int)send->body.len, send->body.ptr);
@@ -135,8 +87,8 @@ static enum session_verdict host_subscribe(void *host, struct session_subscripti
 {
     struct world *w = host;
     (void)problem;
-    enum session_verdict answer = verdict(w, 40);
-    note(w, "subscribe %u %s -> %d\n", sub->handle, d->key, answer);
+    enum session_verdict answer = verdict(&w->talk, 40);
+    note(&w->talk, "subscribe %u %s -> %d\n", sub->handle, d->key, answer);
     if (answer != SESSION_REFUSED) {
         w->n_subscribed++;
         sub->host_data = w;
@@ -151,23 +103,18 @@ static void host_unsubscribe(void *host, struct session_subscription *sub, bool 
 {
     (void)deletes_queue;
     struct world *w = host;
-    note(w, "unsubscribe %u\n", sub->handle);
+    note(&w->talk, "unsubscribe %u\n", sub->handle);
     assert_ptr_equal(sub->host_data, w);
     sub->host_data = NULL;
     assert_true(w->n_subscribed-- > 0);
 }
 
-static void host_read(void *host, bool wanted)
-{
-    note(host, "read %d\n", wanted);
-}
-
 static void host_close(void *host, enum close_reason reason, const char *text)
 {
     struct world *w = host;
-    note(w, "close %d %s\n", close_reason_code(reason), text);
+    note(&w->talk, "close %d %s\n", close_reason_code(reason), text);
     assert_int_equal(w->n_subscribed, 0);
-    w->is_closed = true;
+    w->talk.is_closed = true;
     w->has_error = false;
 }
 
@@ -186,21 +133,8 @@ static void step(struct world *w, struct session_event event)
     event.now_ms = w->now_ms;
     session_step(w->session, &event);
     assert_false(w->has_error);
-    assert_int_equal(session_is_closing(w->session), w->is_closed);
-    assert_true(w->is_closed || session_subscription_count(w->session) == w->n_subscribed);
-}
-
-static void feed(struct world *w, const char *bytes, size_t len)
-{
-    for (size_t at = 0; at < len;) {
-        size_t n = w->is_cut ? 1 + roll(&w->cuts, 12) : len;
-        n = n < len - at ? n : len - at;
-        uint8_t *piece = malloc(n);
-        memcpy(piece, bytes + at, n);
-        step(w, (struct session_event){.type = SESSION_BYTES, .bytes = {piece, n}});
-        free(piece);
-        at += n;
-    }
+    assert_int_equal(session_is_closing(w->session), w->talk.is_closed);
+    assert_true(w->talk.is_closed || session_subscription_count(w->session) == w->n_subscribed);
 }
 
 static size_t send_frame(struct world *w, char *text, size_t size, const char *more)
@@ -208,7 +142,7 @@ static size_t send_frame(struct world *w, char *text, size_t size, const char *m
     unsigned n = w->n_sends++;
     w->receipts[n] = 1;
     return (size_t)snprintf(text, size, "SEND\ndestination:/topic/%u\nreceipt:s%u\n%s\n%u %0*d",
-                            roll(&w->dice, 3), n, more, n, (int)roll(&w->dice, 300), 0) +
+                            roll(&w->talk.dice, 3), n, more, n, (int)roll(&w->talk.dice, 300), 0) +
            1;
 }
 
@@ -225,8 +159,8 @@ static size_t frame(struct world *w, char *text, size_t size)
         "DISCONNECT\nreceipt:bye\n\n",
         "COMMIT\ntransaction:none\n\n",
     };
-    unsigned id = roll(&w->dice, 4);
-    switch (roll(&w->dice, 12)) {
+    unsigned id = roll(&w->talk.dice, 4);
+    switch (roll(&w->talk.dice, 12)) {
     case 0:
     case 1:
     case 2:
@@ -247,10 +181,10 @@ static size_t frame(struct world *w, char *text, size_t size)
     case 9:
         return (size_t)snprintf(text, size, "\n");
     default:
-        if (roll(&w->dice, 10)) {
+        if (roll(&w->talk.dice, 10)) {
             return send_frame(w, text, size, "");
         }
-        return (size_t)snprintf(text, size, "%s", rare[roll(&w->dice, 8)]) + 1;
+        return (size_t)snprintf(text, size, "%s", rare[roll(&w->talk.dice, 8)]) + 1;
     }
 }
 
@@ -258,11 +192,11 @@ static void some_frames(struct world *w)
 {
     char text[4000];
     size_t len = 0;
-    unsigned n = 1 + roll(&w->dice, 5);
+    unsigned n = 1 + roll(&w->talk.dice, 5);
     for (unsigned i = 0; i < n; i++) {
         len += frame(w, text + len, sizeof(text) - len);
     }
-    feed(w, text, len);
+    feed(w, &w->talk, text, len);
 }
 
 static void answer_login(struct world *w)
@@ -270,7 +204,7 @@ static void answer_login(struct world *w)
     if (w->is_login_waiting) {
         w->is_login_waiting = false;
         step(w, (struct session_event){.type = SESSION_LOGIN,
-                                       .answer = {0, roll(&w->dice, 20) > 0, NULL}});
+                                       .answer = {0, roll(&w->talk.dice, 20) > 0, NULL}});
     }
 }
 
@@ -279,18 +213,18 @@ static void answer_subscribe(struct world *w)
     if (w->n_waiting) {
         uint32_t handle = w->waiting[--w->n_waiting];
         step(w, (struct session_event){.type = SESSION_SUBSCRIBED,
-                                       .answer = {handle, roll(&w->dice, 30) > 0, NULL}});
+                                       .answer = {handle, roll(&w->talk.dice, 30) > 0, NULL}});
     }
 }
 
 static void settle(struct world *w)
 {
     if (w->n_tokens) {
-        unsigned at = roll(&w->dice, w->n_tokens);
+        unsigned at = roll(&w->talk.dice, w->n_tokens);
         struct session_event event = {.type = SESSION_SETTLED};
         event.settled.token = w->tokens[at];
         event.settled.text = "";
-        event.settled.outcome = roll(&w->dice, 100) ? BROKER_CONFIRMED : BROKER_NACKED;
+        event.settled.outcome = roll(&w->talk.dice, 100) ? BROKER_CONFIRMED : BROKER_NACKED;
         if (event.settled.outcome == BROKER_CONFIRMED) {
             w->receipts[w->owner[at]] = 3;
         }
@@ -303,7 +237,7 @@ static void settle(struct world *w)
 
 static void pass_time(struct world *w)
 {
-    uint64_t target = w->now_ms + roll(&w->dice, 4000);
+    uint64_t target = w->now_ms + roll(&w->talk.dice, 4000);
     while (session_deadline(w->session) <= target) {
         uint64_t due = session_deadline(w->session);
         w->now_ms = due > w->now_ms ? due : w->now_ms;
@@ -317,7 +251,7 @@ static void something(struct world *w)
 {
     static const enum session_event_type rare[] = {SESSION_BROKER_GONE, SESSION_GAP, SESSION_SLOW,
                                                    SESSION_DRAIN};
-    switch (roll(&w->dice, 10)) {
+    switch (roll(&w->talk.dice, 10)) {
     case 0:
     case 1:
     case 2:
@@ -340,8 +274,8 @@ static void something(struct world *w)
         pass_time(w);
         return;
     default:
-        if (roll(&w->dice, 20) == 0) {
-            step(w, (struct session_event){.type = rare[roll(&w->dice, 4)]});
+        if (roll(&w->talk.dice, 20) == 0) {
+            step(w, (struct session_event){.type = rare[roll(&w->talk.dice, 4)]});
         }
         return;
     }
@@ -361,18 +295,16 @@ static struct session_settings settings;
 static void converse(struct world *w, uint64_t seed, bool is_cut)
 {
     memset(w, 0, sizeof(*w));
-    w->dice.state = seed * 7919;
-    w->cuts.state = seed;
-    w->is_cut = is_cut;
+    start_talk(&w->talk, seed, is_cut);
     w->now_ms = 1000;
     w->session = session_new(&settings, &host_functions, w, "s", w->now_ms);
     assert_non_null(w->session);
     static const char connect[] = "CONNECT\naccept-version:1.2\nheart-beat:10000,10000\n\n";
-    feed(w, connect, sizeof(connect));
+    feed(w, &w->talk, connect, sizeof(connect));
     for (int i = 0; i < STEPS && w->n_sends < MAX_SENDS - 10; i++) {
         something(w);
     }
-    w->is_closed = false; /* unsubscribes may come now */
+    w->talk.is_closed = false; /* unsubscribes may come now */
     session_free(w->session);
     assert_int_equal(w->n_subscribed, 0);
 }
@@ -387,10 +319,10 @@ static void test_session_random(void **state)
     for (uint64_t seed = 1; seed <= 4000; seed++) {
         converse(&whole, seed, false);
         converse(&cut, seed, true);
-        if (strcmp(whole.log, cut.log) != 0) {
-            fail_msg("seed %u: whole:\n%s\ncut:\n%s", (unsigned)seed, whole.log, cut.log);
+        if (strcmp(whole.talk.log, cut.talk.log) != 0) {
+            fail_msg("seed %u: whole:\n%s\ncut:\n%s", (unsigned)seed, whole.talk.log, cut.talk.log);
         }
-        n_open += strstr(whole.log, "close ") == NULL;
+        n_open += strstr(whole.talk.log, "close ") == NULL;
         for (unsigned i = 0; i < whole.n_sends; i++) {
             n_answered += whole.receipts[i] == 4;
         }
