@@ -70,6 +70,7 @@ const SILENT = /^(subscribed|room$|tick$|show |written |synced \d+$)/; // a real
 const INJECTED = [
     [/^synced \d+ lost/, 'refusal'],
     [/^restored /, 'again'],
+    [/^host sync none$/, 'refusal'],
     [/^settled \d+ (nacked|returned|refused|unknown)/, 'refusal'],
     [/^(lost|refused|failed)( |$)/, 'refusal'],
     [/^host (login|subscribe|publish) refuse ./, 'host'],
