@@ -171,6 +171,17 @@ static void writeable(struct connection *c)
     connection_flush(c);
 }
 
+/* The answer to our close frame needs no answer. But a peer that says DISCONNECT and closes in one
+ * breath has not had ours yet: it goes out first. */
+static int peer_closes(struct connection *c)
+{
+    if (!c->is_closing) {
+        return 0;
+    }
+    connection_flush(c);
+    return -1;
+}
+
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
 {
@@ -195,7 +206,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         }
         return 0;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        return c->is_closing ? -1 : 0; /* the answer to ours needs no answer */
+        return peer_closes(c);
     case LWS_CALLBACK_CLOSED:
         if (c->client) {
             list_remove(&c->reading);
