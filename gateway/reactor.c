@@ -305,7 +305,9 @@ static void flush_live(struct reactor *r)
     if (!live_is_pending(r->live) && list_is_empty(&r->dirty.later)) {
         return;
     }
-    if (!pace_is_due(&r->pace, uv_now(&uv->loop), is_new)) {
+    uint32_t wait_ms = pace_wait_ms(&r->pace, uv_now(&uv->loop), is_new);
+    if (wait_ms > 0) {
+        uv_timer_start(&uv->pause, on_pause_over, wait_ms, 0);
         return;
     }
     uint64_t began_ns = uv_hrtime();
@@ -313,10 +315,7 @@ static void flush_live(struct reactor *r)
     flush_all(&r->dirty.later);
     uint64_t took_us = (uv_hrtime() - began_ns) / 1000;
     uv_update_time(&uv->loop);
-    uint32_t pause_ms = pace_passed(&r->pace, took_us, uv_now(&uv->loop));
-    if (pause_ms > 0) {
-        uv_timer_start(&uv->pause, on_pause_over, pause_ms, 0);
-    }
+    pace_passed(&r->pace, took_us, uv_now(&uv->loop));
 }
 
 /* Just before the loop waits: everything that this turn brought to clients goes out. */

@@ -9,7 +9,7 @@
 /* ---- Members ---- */
 
 static struct cohort *cohort_new(struct room *room, const char *key, size_t key_len, bool has_id,
-                               size_t id_len)
+                                 size_t id_len)
 {
     struct cohort *c = calloc(1, sizeof *c + key_len);
     if (!c) {
@@ -31,7 +31,7 @@ static struct cohort *cohort_new(struct room *room, const char *key, size_t key_
 }
 
 struct cohort *cohort_for(struct room *room, enum stomp_version version, struct slice id,
-                        struct slice spelling)
+                          struct slice spelling)
 {
     if (room->is_pattern) {
         spelling = (struct slice){"", 0}; /* it depends on the message, not on the subscriber */

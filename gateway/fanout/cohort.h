@@ -6,9 +6,9 @@
  *     out queue of a member   ▼ [m1 m2 m3]     (one pack, shared by all members)
  *
  * What is pending is put on the members' out queues when the pass over the queues begins, before
- * the membership changes, and when it is as long as a write. So a message costs its members nothing,
- * a pass costs each one pointer and one write. A member to whom something was dropped, and one
- * without a WebSocket around its frames, gets the messages one by one.
+ * the membership changes, and when it is as long as a write. So a message costs its members
+ * nothing, a pass costs each one pointer and one write. A member to whom something was dropped, and
+ * one without a WebSocket around its frames, gets the messages one by one.
  *
  * Belongs to one loop thread. Invariants: a cohort has members, but for the moment of its birth;
  * members[i].who->index == i; it is on sink->dirty while something is pending.
@@ -42,7 +42,7 @@ struct cohort {
 
 /* The cohort of these bytes, made if need be and then without members; NULL when out of memory. */
 struct cohort *cohort_for(struct room *room, enum stomp_version version, struct slice id,
-                        struct slice spelling);
+                          struct slice spelling);
 
 /* Nobody is in it and nothing pending. */
 void cohort_free(struct cohort *c);

@@ -5,17 +5,19 @@ void pace_init(struct pace *p, uint32_t most_ms)
     *p = (struct pace){.most_ms = most_ms};
 }
 
-bool pace_is_due(struct pace *p, uint64_t now_ms, bool is_new)
+uint32_t pace_wait_ms(struct pace *p, uint64_t now_ms, bool is_new)
 {
+    bool is_first = is_new && p->turns == 0;
     p->turns += is_new;
-    return now_ms >= p->until_ms;
+    if (is_first && p->is_pausing && now_ms < p->busy_ms && p->until_ms < now_ms + PACE_FIRST_MS) {
+        p->until_ms = now_ms + PACE_FIRST_MS;
+    }
+    return now_ms < p->until_ms ? (uint32_t)(p->until_ms - now_ms) : 0;
 }
 
+/* Was it worth it? */
 static void learn(struct pace *p)
 {
-    if (!p->has_paused) {
-        return;
-    }
     if (p->turns > 1) {
         p->skipped = 0;
         return;
@@ -27,16 +29,18 @@ static void learn(struct pace *p)
     p->skip = p->skipped;
 }
 
-uint32_t pace_passed(struct pace *p, uint64_t took_us, uint64_t now_ms)
+void pace_passed(struct pace *p, uint64_t took_us, uint64_t now_ms)
 {
     uint64_t pause_ms = took_us / 1000 < p->most_ms ? took_us / 1000 : p->most_ms;
-    learn(p);
+    if (p->is_pausing && now_ms - took_us / 1000 < p->busy_ms) {
+        learn(p);
+    }
     p->turns = 0;
     if (pause_ms > 0 && p->skip > 0) {
         p->skip--;
         pause_ms = 0;
     }
-    p->has_paused = pause_ms > 0;
+    p->is_pausing = pause_ms > 0;
     p->until_ms = now_ms + pause_ms;
-    return (uint32_t)pause_ms;
+    p->busy_ms = now_ms + PACE_BUSY_MS;
 }

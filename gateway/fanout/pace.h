@@ -7,6 +7,10 @@
  * the bytes of several messages in it, so what gathers meanwhile is nearly free; and a message that
  * comes to an idle gateway never waits, as the pause is long over.
  *
+ * Messages that were sent together come from the broker one by one. So while the loop is busy,
+ * which is for PACE_BUSY_MS after a pass that counts, the first that comes waits PACE_FIRST_MS for
+ * those behind it.
+ *
  * A pause in which messages came in one turn alone was for nothing (a publisher who waits for each
  * message to come back, say). Then the next pauses are left out, twice as many each time, up to
  * PACE_SKIP_MAX; one that gains ends that.
@@ -16,6 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define PACE_BUSY_MS 20
+#define PACE_FIRST_MS 1
 #define PACE_SKIP_MAX 64
 
 struct pace {
@@ -23,16 +29,16 @@ struct pace {
     uint32_t turns;    /* that brought messages since the last pass */
     uint32_t skip;     /* pauses to leave out */
     uint32_t skipped;  /* that many were left out the last time */
-    bool has_paused;   /* after the last pass */
-    uint64_t until_ms; /* the end of the pause */
+    bool is_pausing;   /* after the last pass */
+    uint64_t busy_ms;  /* until then the loop counts as busy */
+    uint64_t until_ms; /* no pass before this */
 };
 
 void pace_init(struct pace *p, uint32_t most_ms);
 
-/* At the end of a loop turn after which live messages wait; `is_new`: this turn brought some. True:
- * write them now, then call pace_passed(). */
-bool pace_is_due(struct pace *p, uint64_t now_ms, bool is_new);
+/* At the end of a loop turn after which live messages wait; `is_new`: this turn brought some. 0:
+ * write them now, then call pace_passed(). Else in so many milliseconds. */
+uint32_t pace_wait_ms(struct pace *p, uint64_t now_ms, bool is_new);
 
-/* A pass has ended just now. Returns the milliseconds of the pause behind it, 0 for none: when they
- * are over, and not sooner, pace_is_due() is true again. */
-uint32_t pace_passed(struct pace *p, uint64_t took_us, uint64_t now_ms);
+/* A pass has ended just now. */
+void pace_passed(struct pace *p, uint64_t took_us, uint64_t now_ms);

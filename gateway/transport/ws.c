@@ -58,7 +58,8 @@ static void connection_flush(void *connection)
     if (c->has_failed) {
         return;
     }
-    while (q->n > 0 && !lws_partial_buffered(c->wsi)) {
+    c->is_buffering = lws_partial_buffered(c->wsi);
+    while (q->n > 0 && !c->is_buffering) {
         uint32_t n;
         size_t len;
         const uint8_t *bytes = gather(q, c->transport->reactor->scratch, &n, &len);
@@ -67,16 +68,17 @@ static void connection_flush(void *connection)
             failed(c);
             return;
         }
+        c->is_buffering = lws_partial_buffered(c->wsi);
         client_wrote(c->client, n, len);
     }
-    if (q->n > 0 || lws_partial_buffered(c->wsi)) {
+    if (q->n > 0 || c->is_buffering) {
         lws_callback_on_writable(c->wsi);
     }
 }
 
 static bool connection_is_buffering(void *connection)
 {
-    return lws_partial_buffered(((struct connection *)connection)->wsi);
+    return ((struct connection *)connection)->is_buffering;
 }
 
 static void connection_read(void *connection, bool wanted)

@@ -13,8 +13,8 @@ static void test_a_message_for_an_idle_gateway_never_waits(void **state)
     (void)state;
     struct pace p;
     pace_init(&p, 4);
-    for (uint64_t now = 1000; now < 100000; now += 20) {
-        assert_true(pace_is_due(&p, now, true));
+    for (uint64_t now = 1000; now < 100000; now += PACE_BUSY_MS + 10) {
+        assert_int_equal(pace_wait_ms(&p, now, true), 0);
         pace_passed(&p, 9000, now + 9);
     }
 }
@@ -29,13 +29,29 @@ static void test_a_pause_is_as_long_as_the_pass_and_bounded(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct pace p;
         pace_init(&p, 4);
-        assert_true(pace_is_due(&p, 50, true));
-        assert_int_equal(pace_passed(&p, cases[i].took_us, 60), cases[i].pause_ms);
-        if (cases[i].pause_ms > 0) {
-            assert_false(pace_is_due(&p, 60 + cases[i].pause_ms - 1, true));
+        assert_int_equal(pace_wait_ms(&p, 50, true), 0);
+        pace_passed(&p, cases[i].took_us, 60);
+        assert_int_equal(pace_wait_ms(&p, 60, true), cases[i].pause_ms);
+        for (uint32_t ms = 0; ms < cases[i].pause_ms; ms++) {
+            assert_int_equal(pace_wait_ms(&p, 60 + ms, ms % 2), cases[i].pause_ms - ms);
         }
-        assert_true(pace_is_due(&p, 60 + cases[i].pause_ms, true));
+        assert_int_equal(pace_wait_ms(&p, 60 + cases[i].pause_ms, true), 0);
     }
+}
+
+static void test_the_first_waits_for_those_behind_it_while_the_loop_is_busy(void **state)
+{
+    (void)state;
+    struct pace p;
+    pace_init(&p, 4);
+    pace_passed(&p, 5000, 100); /* a pause until 104 */
+    assert_int_equal(pace_wait_ms(&p, 110, true), PACE_FIRST_MS);
+    assert_int_equal(pace_wait_ms(&p, 110, true), PACE_FIRST_MS); /* but not for each of them */
+    assert_int_equal(pace_wait_ms(&p, 110 + PACE_FIRST_MS, true), 0);
+    pace_passed(&p, 5000, 200);
+    assert_int_equal(pace_wait_ms(&p, 200 + PACE_BUSY_MS, true), 0);
+    pace_passed(&p, 500, 300); /* no pass that counts */
+    assert_int_equal(pace_wait_ms(&p, 301, true), 0);
 }
 
 static void test_none_is_made_when_it_is_off(void **state)
@@ -43,18 +59,19 @@ static void test_none_is_made_when_it_is_off(void **state)
     (void)state;
     struct pace p;
     pace_init(&p, 0);
-    assert_int_equal(pace_passed(&p, 100000, 10), 0);
-    assert_true(pace_is_due(&p, 10, true));
+    pace_passed(&p, 100000, 10);
+    assert_int_equal(pace_wait_ms(&p, 10, true), 0);
 }
 
 /* One pass: `turns` turns bring messages before it. Returns whether a pause follows. */
 static bool pass(struct pace *p, uint64_t *now_ms, int turns)
 {
     for (int i = 0; i < turns; i++) {
-        (void)pace_is_due(p, *now_ms, true);
+        (void)pace_wait_ms(p, *now_ms, true);
     }
     *now_ms += 10;
-    return pace_passed(p, 5000, *now_ms) > 0;
+    pace_passed(p, 5000, *now_ms);
+    return pace_wait_ms(p, *now_ms, false) > 0;
 }
 
 static void test_pauses_that_gain_go_on(void **state)
@@ -94,6 +111,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_message_for_an_idle_gateway_never_waits),
         cmocka_unit_test(test_a_pause_is_as_long_as_the_pass_and_bounded),
+        cmocka_unit_test(test_the_first_waits_for_those_behind_it_while_the_loop_is_busy),
         cmocka_unit_test(test_none_is_made_when_it_is_off),
         cmocka_unit_test(test_pauses_that_gain_go_on),
         cmocka_unit_test(test_pauses_for_nothing_become_rare),
