@@ -64,6 +64,7 @@ struct reactor {
     struct map clients; /* id → client; client.c */
     uint64_t last_client;
     struct list dirty;   /* out queues to flush; outq.c fills it */
+    struct list behind;  /* clients that did not take all they are due; client.c */
     struct list doomed;  /* clients to close at the end of the turn; client.c */
     struct list waiting; /* clients that were told SESSION_WAIT for a SEND; client.c */
     struct list dead;    /* clients to free at the end of the turn; client.c */
