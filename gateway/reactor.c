@@ -27,6 +27,8 @@ struct reactor_uv {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t tick;
+    uv_timer_t pause;
+    uint64_t delivered; /* of live_stats, at the end of the last turn */
     uv_async_t stop;
     enum stage stage;
     uint64_t stage_ms;  /* when it began */
@@ -192,6 +194,7 @@ static void close_handles(struct reactor *r)
     uv_close((uv_handle_t *)&uv->prepare, NULL);
     uv_close((uv_handle_t *)&uv->check, NULL);
     uv_close((uv_handle_t *)&uv->tick, NULL);
+    uv_close((uv_handle_t *)&uv->pause, NULL);
     uv_close((uv_handle_t *)&uv->stop, NULL);
 }
 
@@ -287,12 +290,42 @@ static void on_check(uv_check_t *handle)
     live_turn(r->live);
 }
 
-static void flush_dirty(struct reactor *r)
+static void flush_all(struct list *dirty)
 {
-    while (!list_is_empty(&r->dirty)) {
-        struct outq *q = LIST_OWNER(r->dirty.next, struct outq, dirty);
-        list_remove(&q->dirty);
+    while (!list_is_empty(dirty)) {
+        struct outq *q = LIST_OWNER(dirty->next, struct outq, node);
+        list_remove(&q->node);
         client_flush(q);
+    }
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    (void)timer; /* what is to be done is done at the end of this turn */
+}
+
+/* Live messages: what comes while the loop is busy writing them gathers (pace.h). */
+static void flush_live(struct reactor *r)
+{
+    struct reactor_uv *uv = r->uv;
+    struct live_stats stats;
+    live_stats(r->live, &stats);
+    bool is_new = stats.delivered != uv->delivered;
+    uv->delivered = stats.delivered;
+    if (!live_is_pending(r->live) && list_is_empty(&r->dirty.later)) {
+        return;
+    }
+    if (!pace_is_due(&r->pace, uv_now(&uv->loop), is_new)) {
+        return;
+    }
+    uint64_t began_ns = uv_hrtime();
+    live_settle(r->live);
+    flush_all(&r->dirty.later);
+    uint64_t took_us = (uv_hrtime() - began_ns) / 1000;
+    uv_update_time(&uv->loop);
+    uint32_t pause_ms = pace_passed(&r->pace, took_us, uv_now(&uv->loop));
+    if (pause_ms > 0) {
+        uv_timer_start(&uv->pause, on_pause_over, pause_ms, 0);
     }
 }
 
@@ -302,10 +335,11 @@ static void on_prepare(uv_prepare_t *handle)
     struct reactor *r = handle->data;
     client_turn(r);
     live_turn(r->live);
+    flush_live(r);
     do {
-        flush_dirty(r);
+        flush_all(&r->dirty.now);
         client_written(r);
-    } while (!list_is_empty(&r->dirty));
+    } while (!list_is_empty(&r->dirty.now));
     transport_turn(r->transport);
     tcp_turn(r->tcp);
     client_reap(r);
@@ -323,6 +357,7 @@ static int open_loop(struct reactor *r)
     uv_prepare_init(&uv->loop, &uv->prepare);
     uv_check_init(&uv->loop, &uv->check);
     uv_timer_init(&uv->loop, &uv->tick);
+    uv_timer_init(&uv->loop, &uv->pause);
     uv_async_init(&uv->loop, &uv->stop, on_stop);
     uv->prepare.data = uv->check.data = uv->tick.data = uv->stop.data = r;
     r->now_ms = uv_now(&uv->loop);
@@ -396,7 +431,8 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     r->last_client = unix_ms() << 16; /* ids do not come again after a restart */
     session_settings_init(&r->settings, config, false);
     session_settings_init(&r->tcp_settings, config, true);
-    list_init(&r->dirty);
+    outq_dirty_init(&r->dirty);
+    pace_init(&r->pace, (uint32_t)config->gateway.gather_ms);
     list_init(&r->behind);
     list_init(&r->doomed);
     list_init(&r->waiting);

@@ -216,5 +216,6 @@ struct message *encode_message(struct encoder *e, enum stomp_version version,
     stomp_writer_init(&w, (char *)message_payload(m), head_len, version);
     write_head(&w, subscription, spelling, gap);
     memcpy(message_payload(m) + head_len, e->tail[version], e->tail_len[version]);
+    m->gap_off = gap ? 0 : (uint32_t)(m->payload_off + head_len);
     return m;
 }

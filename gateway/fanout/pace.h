@@ -1,0 +1,38 @@
+/* When live messages are written to clients: at the end of the loop turn that brought them; or a
+ * little later where writing is what keeps the loop busy, so that one write carries more of them.
+ * DESIGN section 7. Pure: time comes in, a pause comes out. Belongs to one loop thread.
+ *
+ * A pass (all out queues with live messages, each written once) that took a millisecond or more is
+ * followed by a pause, as long as the pass was and at most `most_ms`. A system call costs more than
+ * the bytes of several messages in it, so what gathers meanwhile is nearly free; and a message that
+ * comes to an idle gateway never waits, as the pause is long over.
+ *
+ * A pause in which messages came in one turn alone was for nothing (a publisher who waits for each
+ * message to come back, say). Then the next pauses are left out, twice as many each time, up to
+ * PACE_SKIP_MAX; one that gains ends that.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PACE_SKIP_MAX 64
+
+struct pace {
+    uint32_t most_ms;  /* 0: never a pause */
+    uint32_t turns;    /* that brought messages since the last pass */
+    uint32_t skip;     /* pauses to leave out */
+    uint32_t skipped;  /* that many were left out the last time */
+    bool has_paused;   /* after the last pass */
+    uint64_t until_ms; /* the end of the pause */
+};
+
+void pace_init(struct pace *p, uint32_t most_ms);
+
+/* At the end of a loop turn after which live messages wait; `is_new`: this turn brought some. True:
+ * write them now, then call pace_passed(). */
+bool pace_is_due(struct pace *p, uint64_t now_ms, bool is_new);
+
+/* A pass has ended just now. Returns the milliseconds of the pause behind it, 0 for none: when they
+ * are over, and not sooner, pace_is_due() is true again. */
+uint32_t pace_passed(struct pace *p, uint64_t took_us, uint64_t now_ms);
