@@ -135,6 +135,15 @@ static void take_private_stats(struct reactor *r)
     metrics_set(m, METRIC_PRIVATE_CHANNEL_ERRORS, s.channel_errors);
 }
 
+static void take_client_stats(struct reactor *r)
+{
+    size_t n;
+    size_t bytes;
+    client_behind(r, &n, &bytes);
+    metrics_set(&r->metrics, METRIC_CLIENTS_BEHIND, n);
+    metrics_set(&r->metrics, METRIC_OUT_QUEUE_BYTES, bytes);
+}
+
 static void take_stats(struct reactor *r)
 {
     struct broker_stats live;
@@ -143,6 +152,7 @@ static void take_stats(struct reactor *r)
     broker_stats(live_broker(r->live), &live);
     broker_stats(publish_broker(r->publish), &publish);
     live_stats(r->live, &rooms);
+    take_client_stats(r);
     take_private_stats(r);
     struct metrics *m = &r->metrics;
     metrics_set(m, METRIC_MESSAGES, rooms.queued);
@@ -422,6 +432,7 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     session_settings_init(&r->tcp_settings, config, true);
     outq_dirty_init(&r->dirty);
     pace_init(&r->pace, (uint32_t)config->gateway.gather_ms);
+    list_init(&r->behind);
     list_init(&r->doomed);
     list_init(&r->waiting);
     list_init(&r->dead);

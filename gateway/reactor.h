@@ -67,6 +67,7 @@ struct reactor {
     uint64_t last_client;
     struct outq_dirty dirty; /* out queues to flush; outq.c fills it */
     struct pace pace;        /* of those with live messages alone */
+    struct list behind;      /* clients that did not take all they are due; client.c */
     struct list doomed;      /* clients to close at the end of the turn; client.c */
     struct list waiting;     /* clients that were told SESSION_WAIT for a SEND; client.c */
     struct list dead;        /* clients to free at the end of the turn; client.c */
