@@ -102,6 +102,13 @@ struct config {
         bool error_close;
     } tcp;
     struct {
+        bool enabled;
+        char *bind;
+        int port;          /* 0: any free one, logged as tls.open */
+        char *certificate; /* PEM files */
+        char *key;
+    } tls;
+    struct {
         bool error_close;
         enum config_ack_scope client_ack; /* what ack:client is cumulative over */
         enum config_unknown unknown_ack;  /* an ACK for what is not waiting for one */

@@ -90,6 +90,12 @@ const struct config_key config_keys[] = {
     {KEY(tcp, port), INT(61613, 0, 65535, "")},
     {KEY(tcp, error_close), BOOL(false)},
 
+    {KEY(tls, enabled), BOOL(false)},
+    {KEY(tls, bind), TEXT(STRING, "127.0.0.1", 1, 64)},
+    {KEY(tls, port), INT(8443, 0, 65535, "")},
+    {KEY(tls, certificate), TEXT(PATH, "", 0, PATH_LEN_MAX)},
+    {KEY(tls, key), TEXT(PATH, "", 0, PATH_LEN_MAX)},
+
     {KEY(stomp, error_close), BOOL(true)},
     {KEY(stomp, client_ack), ENUM(CONFIG_ACK_SUBSCRIPTION, scope_words)},
     {KEY(stomp, unknown_ack), ENUM(CONFIG_UNKNOWN_ERROR, unknown_words)},

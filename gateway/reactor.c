@@ -5,6 +5,7 @@
 #include "gateway/transport/transport.h"
 #include "persist/history.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,8 @@ struct reactor_uv {
     uv_timer_t pause;
     uint64_t delivered; /* of live_stats, at the end of the last turn */
     uv_async_t stop;
+    uv_async_t certified;
+    _Atomic(struct tls_pair *) pair; /* from another thread, NULL once it is taken */
     enum stage stage;
     uint64_t stage_ms;  /* when it began */
     size_t drain_quota; /* clients to tell per tick */
@@ -196,6 +199,7 @@ static void close_handles(struct reactor *r)
     uv_close((uv_handle_t *)&uv->tick, NULL);
     uv_close((uv_handle_t *)&uv->pause, NULL);
     uv_close((uv_handle_t *)&uv->stop, NULL);
+    uv_close((uv_handle_t *)&uv->certified, NULL);
 }
 
 static void on_part_stopped(void *reactor)
@@ -263,6 +267,27 @@ static void on_stop(uv_async_t *handle)
 void reactor_stop(struct reactor *r)
 {
     uv_async_send(&r->uv->stop);
+}
+
+/* ---- Certificates ---- */
+
+static void take_pair(struct reactor *r)
+{
+    struct tls_pair *pair = atomic_exchange(&r->uv->pair, NULL);
+    if (pair) {
+        transport_certify(r->transport, pair);
+    }
+}
+
+static void on_certified(uv_async_t *handle)
+{
+    take_pair(handle->data);
+}
+
+void reactor_certify(struct reactor *r, struct tls_pair *pair)
+{
+    tls_pair_unref(atomic_exchange(&r->uv->pair, tls_pair_ref(pair)));
+    uv_async_send(&r->uv->certified);
 }
 
 /* ---- The loop ---- */
@@ -358,7 +383,8 @@ static int open_loop(struct reactor *r)
     uv_timer_init(&uv->loop, &uv->tick);
     uv_timer_init(&uv->loop, &uv->pause);
     uv_async_init(&uv->loop, &uv->stop, on_stop);
-    uv->prepare.data = uv->check.data = uv->tick.data = uv->stop.data = r;
+    uv_async_init(&uv->loop, &uv->certified, on_certified);
+    uv->prepare.data = uv->check.data = uv->tick.data = uv->stop.data = uv->certified.data = r;
     r->now_ms = uv_now(&uv->loop);
     return 0;
 }
@@ -451,14 +477,17 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     return r;
 }
 
-int reactor_listen(struct reactor *r, int *port, int *tcp_port)
+int reactor_listen(struct reactor *r, struct reactor_ports *ports)
 {
     const struct config *c = r->config;
-    r->listener = listener_new(r);
-    if (!r->listener || listener_open(r->listener, c->gateway.bind, port, transport_adopt) != 0) {
+    struct listener *l = r->listener = listener_new(r);
+    if (!l || listener_open(l, c->gateway.bind, &ports->gateway, transport_adopt) != 0) {
         return -1;
     }
-    return c->tcp.enabled ? listener_open(r->listener, c->tcp.bind, tcp_port, tcp_adopt) : 0;
+    if (c->tcp.enabled && listener_open(l, c->tcp.bind, &ports->tcp, tcp_adopt) != 0) {
+        return -1;
+    }
+    return c->tls.enabled ? listener_open(l, c->tls.bind, &ports->tls, transport_adopt_tls) : 0;
 }
 
 void reactor_run(struct reactor *r)
@@ -472,6 +501,7 @@ void reactor_run(struct reactor *r)
     expect_broker(r);
     live_start(r->live);
     publish_start(r->publish);
+    take_pair(r); /* before who comes in needs it */
     listener_start(r->listener);
     uv_run(&uv->loop, UV_RUN_DEFAULT);
 }
@@ -490,6 +520,7 @@ void reactor_free(struct reactor *r)
     transport_free(r->transport);
     tcp_free(r->tcp);
     map_fini(&r->clients);
+    tls_pair_unref(atomic_load(&r->uv->pair));
     uv_loop_close(&r->uv->loop);
     free(r->uv);
     free(r);

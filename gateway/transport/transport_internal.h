@@ -14,6 +14,7 @@ struct lws_context;
 struct lws_vhost;
 struct client;
 struct http_answer;
+struct tls;
 
 /* What libwebsockets keeps for one socket. */
 struct connection {
@@ -37,6 +38,8 @@ struct transport {
     struct lws_context *context;
     bool is_stopped;
     struct lws_vhost *vhost;
+    struct lws_vhost *tls_vhost; /* NULL: no TLS here */
+    struct tls *tls;             /* the same */
     struct list reading;
     struct list paused;
     struct list answers; /* http.c: reads of history that are under way */
@@ -44,6 +47,16 @@ struct transport {
     void *protocols;
     void *mounts;
 };
+
+/* tls.c: TLS of one reactor. NULL when out of memory. */
+struct tls *tls_new(void);
+void tls_free(struct tls *t);
+
+/* Sets up OpenSSL's context (an SSL_CTX) that libwebsockets has made for the vhost. 0, or -1. */
+int tls_set_up(struct tls *t, void *ssl_ctx) __attribute__((warn_unused_result));
+
+/* From the next handshake on; takes one reference. After tls_set_up(). */
+void tls_use(struct tls *t, struct tls_pair *pair);
 
 /* handshake.c: what stands before a WebSocket. */
 

@@ -188,6 +188,8 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 {
     struct connection *c = user;
     switch (reason) {
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: /* makes the vhost of TLS */
+        return tls_set_up(lws_vhost_user(in), user);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return handshake_confirm(wsi);
     case LWS_CALLBACK_RAW_ADOPT:
@@ -300,6 +302,18 @@ void transport_tick(struct transport *t)
     }
 }
 
+/* In the same context: a reactor has one. OpenSSL's part of it is set up by tls.c, from the
+ * callback that libwebsockets has for that. */
+static int make_tls_vhost(struct transport *t, struct lws_context_creation_info *info)
+{
+    t->tls = tls_new();
+    info->vhost_name = "tls";
+    info->user = t->tls;
+    info->options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+    t->tls_vhost = t->tls ? lws_create_vhost(t->context, info) : NULL;
+    return t->tls_vhost ? 0 : -1;
+}
+
 static int make_context(struct transport *t)
 {
     static const lws_retry_bo_t keep_alive = {
@@ -327,9 +341,15 @@ static int make_context(struct transport *t)
         .extensions =
             NULL, /* no permessage-deflate: broken with libuv here, and no compression bombs */
     };
+    uint64_t with_tls =
+        LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+    info.options |= config->tls.enabled ? with_tls : 0;
     t->context = lws_create_context(&info);
     t->vhost = t->context ? lws_create_vhost(t->context, &info) : NULL;
-    return t->vhost ? 0 : -1;
+    if (!t->vhost) {
+        return -1;
+    }
+    return config->tls.enabled ? make_tls_vhost(t, &info) : 0;
 }
 
 struct transport *transport_new(struct reactor *r, struct metrics *const *siblings, int n_siblings)
@@ -355,11 +375,25 @@ struct transport *transport_new(struct reactor *r, struct metrics *const *siblin
     return t;
 }
 
+static int adopt(struct transport *t, struct lws_vhost *vhost, int fd, const char *address)
+{
+    struct lws *wsi = lws_adopt_socket_vhost(vhost, fd);
+    return wsi ? handshake_begin(t, wsi, address) : -1;
+}
+
 int transport_adopt(struct reactor *r, int fd, const char *address)
 {
-    struct transport *t = r->transport;
-    struct lws *wsi = lws_adopt_socket_vhost(t->vhost, fd);
-    return wsi ? handshake_begin(t, wsi, address) : -1;
+    return adopt(r->transport, r->transport->vhost, fd, address);
+}
+
+int transport_adopt_tls(struct reactor *r, int fd, const char *address)
+{
+    return adopt(r->transport, r->transport->tls_vhost, fd, address);
+}
+
+void transport_certify(struct transport *t, struct tls_pair *pair)
+{
+    tls_use(t->tls, pair);
 }
 
 void transport_stop(struct transport *t)
@@ -378,6 +412,7 @@ void transport_free(struct transport *t)
     if (t->is_stopped) {
         lws_context_destroy(t->context);
     }
+    tls_free(t->tls);
     free(t->protocols);
     free(t->mounts);
     free(t);
