@@ -8,6 +8,7 @@
 #define WEBSOCKET_TEXT 0x1
 #define WEBSOCKET_BINARY 0x2
 #define WEBSOCKET_CLOSE 0x8
+#define WEBSOCKET_PING 0x9
 #define CLOSE_REASON_MAX 123
 
 static size_t header_len(size_t payload_len)
@@ -67,6 +68,11 @@ struct message *message_new_close(int code, const char *reason)
         p[2 + i] = reason[i] >= 0x20 && reason[i] < 0x7f ? (uint8_t)reason[i] : ' ';
     }
     return m;
+}
+
+struct message *message_new_ping(void)
+{
+    return make(0, WEBSOCKET_PING);
 }
 
 void message_unref(struct message *m)

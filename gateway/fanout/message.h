@@ -31,6 +31,9 @@ struct message *message_new(size_t payload_len, bool is_text);
  * bytes. NULL when out of memory. */
 struct message *message_new_close(int code, const char *reason);
 
+/* One reference to a WebSocket PING without a payload. NULL when out of memory. */
+struct message *message_new_ping(void);
+
 /* Where the payload goes; to be written before the message is shared. */
 static inline uint8_t *message_payload(struct message *m)
 {

@@ -3,6 +3,7 @@
 
 #include "common/list.h"
 #include "common/slice.h"
+#include "gateway/transport/quiet.h"
 #include "gateway/transport/transport.h"
 
 #include <stdbool.h>
@@ -22,11 +23,11 @@ struct connection {
     struct client *client;      /* a WebSocket */
     struct http_answer *answer; /* an HTTP request that is being answered; http.c */
     struct list reading;        /* in transport->reading: is_wanted is to be applied */
-    struct list paused;         /* in transport->paused: nothing is read, so no PONG is seen */
-    bool is_wanted;             /* whether to read */
-    bool is_closing;            /* our close frame is queued or sent */
-    bool has_failed;            /* a write failed: libwebsockets will end it */
-    uint32_t n_fragments;       /* of the message that is coming in */
+    struct quiet quiet;
+    bool is_wanted;       /* whether to read */
+    bool is_closing;      /* our close frame is queued or sent */
+    bool has_failed;      /* a write failed: libwebsockets will end it */
+    uint32_t n_fragments; /* of the message that is coming in */
 };
 
 struct transport {
@@ -37,7 +38,6 @@ struct transport {
     bool is_stopped;
     struct lws_vhost *vhost;
     struct list reading;
-    struct list paused;
     struct list answers; /* http.c: reads of history that are under way */
     uint64_t last_answer;
     void *protocols;
