@@ -44,6 +44,9 @@ struct transport {
     void *mounts;
 };
 
+/* memory.c: before the first context is made. Called again it does nothing. */
+void memory_init(size_t rx_buffer_bytes);
+
 /* handshake.c: what stands before a WebSocket. */
 
 #define HANDSHAKE_VERSIONS 3

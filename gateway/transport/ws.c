@@ -369,6 +369,7 @@ static int make_context(struct transport *t)
 struct transport *transport_new(struct reactor *r, struct metrics *const *siblings, int n_siblings)
 {
     lws_set_log_level(LLL_ERR | LLL_WARN, emit_log);
+    memory_init(RX_BUFFER_BYTES);
     struct transport *t = calloc(1, sizeof *t);
     if (!t) {
         return NULL;
