@@ -300,7 +300,6 @@ static void on_tick(uv_timer_t *handle)
     if (r->now_ms - r->uv->stats_ms >= STATS_MS) {
         r->uv->stats_ms = r->now_ms;
         take_stats(r);
-        transport_tick(r->transport);
     }
     end_step(r);
 }

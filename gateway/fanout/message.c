@@ -8,6 +8,7 @@
 #define WEBSOCKET_TEXT 0x1
 #define WEBSOCKET_BINARY 0x2
 #define WEBSOCKET_CLOSE 0x8
+#define WEBSOCKET_PING 0x9
 #define CLOSE_REASON_MAX 123
 
 static size_t header_len(size_t payload_len)
@@ -102,6 +103,11 @@ struct message *message_new_pack(const struct message *first, size_t len)
     }
     assert(pack->len == len);
     return pack;
+}
+
+struct message *message_new_ping(void)
+{
+    return make(0, WEBSOCKET_PING);
 }
 
 void message_unref(struct message *m)

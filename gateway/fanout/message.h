@@ -44,6 +44,9 @@ struct message *message_with_gap(struct message *m);
  * of memory. */
 struct message *message_new_pack(const struct message *first, size_t len);
 
+/* One reference to a WebSocket PING without a payload. NULL when out of memory. */
+struct message *message_new_ping(void);
+
 /* Where the payload goes; to be written before the message is shared. */
 static inline uint8_t *message_payload(struct message *m)
 {
