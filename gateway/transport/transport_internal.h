@@ -4,6 +4,7 @@
 #include "common/list.h"
 #include "common/slice.h"
 #include "gateway/transport/transport.h"
+#include "stomp/stomp.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,6 +28,7 @@ struct connection {
     bool is_closing;            /* our close frame is queued or sent */
     bool has_failed;            /* a write failed: libwebsockets will end it */
     uint32_t n_fragments;       /* of the message that is coming in */
+    struct stomp_utf8 text;     /* the same, where it is text */
 };
 
 struct transport {
