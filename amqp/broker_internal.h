@@ -651,6 +651,7 @@ struct broker {
     struct list declare_sent;
     struct list consumers;
     struct map consumer_tags;
+    struct consumer *last_consumer; /* that had a delivery, and whose tag is in consumer_tags */
     size_t n_leaving;
     struct publisher publisher;
     struct privates privates;

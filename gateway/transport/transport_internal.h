@@ -5,6 +5,7 @@
 #include "common/slice.h"
 #include "gateway/transport/quiet.h"
 #include "gateway/transport/transport.h"
+#include "stomp/stomp.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,11 +26,12 @@ struct connection {
     struct http_answer *answer; /* an HTTP request that is being answered; http.c */
     struct list reading;        /* in transport->reading: is_wanted is to be applied */
     struct quiet quiet;
-    bool is_wanted;       /* whether to read */
-    bool is_closing;      /* our close frame is queued or sent */
-    bool has_failed;      /* a write failed: libwebsockets will end it */
-    bool is_buffering;    /* after the last write: libwebsockets holds a part of it */
-    uint32_t n_fragments; /* of the message that is coming in */
+    bool is_wanted;         /* whether to read */
+    bool is_closing;        /* our close frame is queued or sent */
+    bool has_failed;        /* a write failed: libwebsockets will end it */
+    bool is_buffering;      /* after the last write: libwebsockets holds a part of it */
+    uint32_t n_fragments;   /* of the message that is coming in */
+    struct stomp_utf8 text; /* the same, where it is text */
 };
 
 struct transport {

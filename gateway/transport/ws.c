@@ -196,6 +196,7 @@ static int receive(struct connection *c, void *bytes, size_t len)
     }
     if (lws_is_first_fragment(c->wsi)) {
         c->n_fragments = 0;
+        c->text = (struct stomp_utf8){0};
     }
     /* Frames, not callbacks: a long frame comes in many pieces, an empty continuation frame in one.
      */
@@ -203,6 +204,12 @@ static int receive(struct connection *c, void *bytes, size_t len)
     if (c->n_fragments > (uint32_t)c->transport->reactor->config->limits.fragments) {
         client_refuse(c->client, CLOSE_LIMIT, "Too many fragments in one WebSocket message");
         return 0;
+    }
+    if (!lws_frame_is_binary(c->wsi) &&
+        !stomp_utf8_feed(&c->text, bytes, len, lws_is_final_fragment(c->wsi))) {
+        static unsigned char why[] = "text that is not UTF-8";
+        lws_close_reason(c->wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, why, sizeof why - 1);
+        return -1;
     }
     client_received(c->client, bytes, len);
     return 0;
@@ -365,7 +372,6 @@ static int make_context(struct transport *t)
         .user = t->reactor,
         .foreign_loops = (void *[]){t->reactor->loop},
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE,
         .max_http_header_data2 = (unsigned)config->limits.header_block_http_bytes,
         .timeout_secs = (unsigned)(config->limits.handshake_ms + 999) / 1000,
