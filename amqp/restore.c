@@ -44,14 +44,28 @@ static bool ensure_prefix(struct broker *b, struct group *g)
     return true;
 }
 
+static const char *mode_str(enum group_mode mode)
+{
+    switch (mode) {
+    case GROUP_EXACT:
+        return "exact";
+    case GROUP_JOINING:
+        return "joining";
+    case GROUP_PREFIX:
+        return "prefix";
+    }
+    return "?";
+}
+
 static void set_mode(struct broker *b, struct group *g, enum group_mode mode)
 {
     if (mode != GROUP_EXACT && !ensure_prefix(b, g)) {
         mode = GROUP_EXACT;
     }
     if (g->mode != mode) {
-        log_debug(b->name, "broker.group", "queue=%s exchange=%s keys=%zu from=%d to=%d", g->id,
-                  g->exchange, g->n_keys, (int)g->mode, (int)mode);
+        log_info(b->name, "broker.bindings",
+                 "queue=%s exchange=%s keys=%zu standing=%zu from=%s to=%s", g->id, g->exchange,
+                 g->n_keys, g->n_standing, mode_str(g->mode), mode_str(mode));
         g->mode = mode;
     }
 }
