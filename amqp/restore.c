@@ -80,7 +80,7 @@ void group_review(struct broker *b, struct group *g)
     case GROUP_EXACT:
         if (is_over(g)) {
             set_mode(b, g, GROUP_PREFIX);
-            if (g->prefix && g->prefix->kept.is_present && !g->prefix->kept.is_removing) {
+            if (group_is_covered(g)) {
                 group_prefix_stands(b, g); /* its owner had bound it, or it has not gone yet */
             } else if (g->prefix) {
                 kept_reconcile(b, &g->prefix->kept);
@@ -90,6 +90,9 @@ void group_review(struct broker *b, struct group *g)
     case GROUP_JOINING:
         if (is_over(g)) {
             set_mode(b, g, GROUP_PREFIX);
+            if (group_is_covered(g)) {
+                group_prefix_stands(b, g);
+            }
         } else if (g->n_standing == g->n_keys) {
             set_mode(b, g, GROUP_EXACT);
             kept_reconcile(b, &g->prefix->kept);
@@ -108,6 +111,9 @@ void group_prefix_stands(struct broker *b, struct group *g)
 {
     for (struct list *n = g->keys.next; n != &g->keys; n = n->next) {
         broker_defer_all(b, &LIST_OWNER(n, struct binding, node)->kept.waiters, &BROKER_OK_REPLY);
+    }
+    if (g->mode == GROUP_PREFIX) {
+        reconcile_keys(b, g); /* what stands beside it costs the broker a long stop when it goes */
     }
 }
 
