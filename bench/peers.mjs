@@ -120,10 +120,10 @@ password = "guest"
 // Each gives { url, pids, login, stop }. A fresh process each time, so that memory is that of this measurement alone; the broker alone
 // goes on, as it would in life.
 export const peers = {
-    async gateway({ services, bin, dir, port, threads = 1 }) {
+    async gateway({ services, bin, dir, port, threads = 1, extra = '' }) {
         mkdirSync(dir, { recursive: true });
         const file = path.join(dir, 'gateway.toml');
-        writeFileSync(file, CONFIG(port, services.ports.SG_AMQP_PORT, threads));
+        writeFileSync(file, CONFIG(port, services.ports.SG_AMQP_PORT, threads) + extra);
         const server = new Server('gateway', path.join(bin, 'stompgate'), ['--config', file], path.join(dir, 'gateway.log'));
         try {
             await server.listening();

@@ -29,7 +29,11 @@ enum metric {
     METRIC_OUT_QUEUE_BYTES, /* gauge: how much */
     METRIC_DELIVERIES,      /* from the broker */
     METRIC_DELIVERIES_UNHEARD,
-    METRIC_ROOMS,       /* gauge */
+    METRIC_ROOMS,            /* gauge */
+    METRIC_BINDINGS_WAITING, /* gauge */
+    METRIC_PREFIXES,         /* gauge */
+    METRIC_BINDS,
+    METRIC_UNBINDS,
     METRIC_LIVE_QUEUES, /* gauge */
     METRIC_GAPS,
     METRIC_FILLED,

@@ -163,6 +163,10 @@ static void take_stats(struct reactor *r)
     metrics_set(m, METRIC_DELIVERIES, rooms.delivered);
     metrics_set(m, METRIC_DELIVERIES_UNHEARD, rooms.unheard);
     metrics_set(m, METRIC_ROOMS, rooms.rooms);
+    metrics_set(m, METRIC_BINDINGS_WAITING, live.bindings_missing);
+    metrics_set(m, METRIC_PREFIXES, live.prefixes);
+    metrics_set(m, METRIC_BINDS, live.binds);
+    metrics_set(m, METRIC_UNBINDS, live.unbinds);
     metrics_set(m, METRIC_LIVE_QUEUES, rooms.queues);
     metrics_set(m, METRIC_GAPS, rooms.gaps);
     metrics_set(m, METRIC_FILLED, rooms.filled);
