@@ -9,7 +9,7 @@
 #define SUBSCRIPTIONS_MAX 10000000
 
 static const char USAGE[] =
-    "loadgen --url ws://127.0.0.1:8801/ws [options]\n"
+    "loadgen --url ws://127.0.0.1:8801/ws [options]     (wss: TLS, nothing is verified)\n"
     "  --protocol P      stomp, raw or socketio (stomp)\n"
     "  --publish-url U   where publishers connect to, if not to --url. With raw, %d in both is the "
     "room's number,\n"
@@ -112,9 +112,11 @@ static int parse_url(struct options_url *u, const char *text)
 {
     unsigned port = 0;
     u->text = text;
-    int n = sscanf(text, "ws://%127[^:/]:%u%255s", u->host, &port, u->path);
+    u->is_tls = strncmp(text, "wss:", 4) == 0;
+    int n = sscanf(text, u->is_tls ? "wss://%127[^:/]:%u%255s" : "ws://%127[^:/]:%u%255s", u->host,
+                   &port, u->path);
     if (n < 2 || port == 0 || port > 65535) {
-        return complain("not ws://ADDRESS:PORT/PATH", text);
+        return complain("not ws://ADDRESS:PORT/PATH or wss://ADDRESS:PORT/PATH", text);
     }
     u->port = (uint16_t)port;
     return 0;

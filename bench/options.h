@@ -19,6 +19,7 @@ struct options_url {
     char host[128];
     char path[256]; /* of a protocol whose rooms are paths: with one %d, or none for one room */
     uint16_t port;
+    bool is_tls; /* wss:// */
 };
 
 struct options {
