@@ -154,6 +154,27 @@ static void client_event(struct client_set *set, struct client *c, uint32_t even
 
 /* ---- the set ---- */
 
+/* A row of next_all for each subscription that hears all rooms. */
+static int count_all_rooms(struct client_set *set)
+{
+    const struct options *o = set->run->options;
+    uint32_t rows = 0;
+    for (unsigned i = 0; o->pattern_hears_all && i < set->n; i++) {
+        struct client *c = &set->clients[i];
+        for (unsigned s = 0; !c->is_publisher && s < o->subscriptions; s++) {
+            if (deal_hears_all(o, c->first + s)) {
+                c->next[s] = rows++;
+            }
+        }
+    }
+    set->next_all = rows > 0 ? calloc((size_t)rows * o->rooms, sizeof(*set->next_all)) : NULL;
+    if (rows > 0 && !set->next_all) {
+        perror("loadgen: counters");
+        return -1;
+    }
+    return 0;
+}
+
 int client_set_init(struct client_set *set, struct client_run *run, struct client *clients,
                     unsigned n)
 {
@@ -169,7 +190,7 @@ int client_set_init(struct client_set *set, struct client_run *run, struct clien
         clients[i].fd = -1;
         clients[i].next = set->next + (size_t)i * each;
     }
-    return 0;
+    return count_all_rooms(set);
 }
 
 void client_set_open(struct client_set *set)
@@ -201,5 +222,6 @@ void client_set_fini(struct client_set *set)
     }
     free(set->clients);
     free(set->next);
+    free(set->next_all);
     inlet_fini(&set->inlet);
 }

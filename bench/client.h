@@ -39,10 +39,12 @@ struct client {
     enum client_state state;
     uint32_t events; /* that epoll waits for */
     bool is_publisher;
-    unsigned room;       /* of its first subscription; the others follow */
+    unsigned first;      /* the number of its first subscription */
+    unsigned room;       /* and the room of that; the others follow */
     unsigned n_asked;    /* SUBSCRIBEs that were sent */
     unsigned n_answered; /* and those that are in force */
-    uint32_t *next;      /* of each subscription: the number within its room that comes next */
+    uint32_t *next;      /* of each subscription: the number within its room that comes next; of one
+                            that hears all rooms: which row of next_all has those */
     struct tls *tls;     /* NULL: plain */
     struct bytes in;     /* the begin of a frame */
     struct bytes out;
@@ -76,7 +78,8 @@ struct client_set {
     int epoll_fd;
     bool wakes; /* this thread is not the publisher's */
     struct client *clients;
-    uint32_t *next; /* of all of them */
+    uint32_t *next;     /* of all of them */
+    uint32_t *next_all; /* and of those subscriptions that hear all rooms, for each room */
     unsigned n;
     unsigned n_opened;
     unsigned n_opening;
@@ -87,7 +90,7 @@ struct client_set {
 
 uint64_t client_now_ns(void);
 
-/* Takes `clients` (calloc'ed, is_publisher and room filled in). 0, or -1 with a message. */
+/* Takes `clients` (calloc'ed, is_publisher, first and room filled in). 0, or -1 with a message. */
 int client_set_init(struct client_set *set, struct client_run *run, struct client *clients,
                     unsigned n);
 

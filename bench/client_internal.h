@@ -30,8 +30,5 @@ void client_join_opened(struct client_set *set, struct client *c);
 void client_join_connected(struct client_set *set, struct client *c);
 void client_join_subscribed(struct client_set *set, struct client *c);
 
-/* The room of one of its subscriptions. */
-unsigned client_room(const struct options *o, const struct client *c, unsigned subscription);
-
 /* The socket has something. */
 void client_read(struct client_set *set, struct client *c);

@@ -11,11 +11,6 @@ static void ready(struct client_set *set, struct client *c)
     client_count(&set->counters.ready, 1);
 }
 
-unsigned client_room(const struct options *o, const struct client *c, unsigned subscription)
-{
-    return o->subscriptions == 1 ? c->room : (c->room + subscription) % o->rooms;
-}
-
 static void subscribed(struct client_set *set, struct client *c)
 {
     c->n_answered++;
@@ -33,8 +28,7 @@ static void subscribe(struct client_set *set, struct client *c)
     char destination[256];
     c->state = CLIENT_SUBSCRIBING;
     while (c->n_asked < o->subscriptions && c->n_asked - c->n_answered < CLIENT_SUBSCRIBES_MAX) {
-        options_room(o->destination, client_room(o, c, c->n_asked), destination,
-                     sizeof(destination));
+        deal_destination(o, c->first + c->n_asked, destination, sizeof(destination));
         size_t n = o->protocol->subscribe(text, c->n_asked, destination);
         c->n_asked++;
         if (n == 0) {

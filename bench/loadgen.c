@@ -63,11 +63,11 @@ static int deal(struct loadgen *g, unsigned thread)
         return -1;
     }
     for (unsigned i = 0; i < n; i++) {
-        clients[i].is_publisher = i < n_publishers;
         uint64_t number = (uint64_t)(i - n_publishers) * o->threads + thread;
+        clients[i].is_publisher = i < n_publishers;
+        clients[i].first = clients[i].is_publisher ? 0 : (unsigned)(number * o->subscriptions);
         /* a publisher's room matters only where a connection has just one */
-        clients[i].room =
-            clients[i].is_publisher ? i % o->rooms : deal_room(o, number * o->subscriptions);
+        clients[i].room = clients[i].is_publisher ? i : deal_room(o, clients[i].first);
     }
     int result = client_set_init(&g->sets[thread], &g->run, clients, n);
     g->sets[thread].wakes = thread > 0;

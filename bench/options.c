@@ -15,6 +15,8 @@ static const char USAGE[] =
     "  --subscriptions N of each of them (1)\n"
     "  --rooms N         destinations that the subscriptions are spread over (1)\n"
     "  --destination T   of a room, %d is its number (/topic/bench.%d)\n"
+    "  --wildcard SHARE  0 to 1: so many subscriptions use the destination with its last word "
+    "replaced by * (0)\n"
     "  --publishers N    connections that send; a room belongs to one of them (1)\n"
     "  --body BYTES      of a message, at least 16 (200)\n"
     "  --window N        closed loop: so many messages on their way at a time (20)\n"
@@ -54,6 +56,7 @@ static const struct rule {
     {"subscriptions", COUNT, offsetof(struct options, subscriptions)},
     {"rooms", COUNT, offsetof(struct options, rooms)},
     {"destination", TEXT, offsetof(struct options, destination)},
+    {"wildcard", NUMBER, offsetof(struct options, wildcard)},
     {"publishers", COUNT, offsetof(struct options, publishers)},
     {"body", COUNT, offsetof(struct options, body_bytes)},
     {"window", COUNT, offsetof(struct options, window)},

@@ -29,6 +29,9 @@ struct options {
     const struct protocol *protocol;
     struct protocol_login login;
     const char *destination; /* with one %d for the room, or none for one room */
+    double wildcard;         /* this share of the subscriptions uses the pattern */
+    char pattern[256];       /* the destination, its last word replaced by * */
+    bool pattern_hears_all;  /* it hears all rooms, since that word told them apart */
     unsigned subscribers;
     unsigned subscriptions; /* of each subscriber */
     unsigned rooms;
