@@ -40,23 +40,48 @@ static void release(struct client *c)
     bytes_drop(&c->out, c->out.len);
 }
 
+void client_fate_add(struct client_fate fates[CLIENT_FATES_MAX], unsigned code, uint64_t n)
+{
+    unsigned i = 0;
+    while (i < CLIENT_FATES_MAX - 1 && fates[i].n > 0 && fates[i].code != code) {
+        i++;
+    }
+    fates[i].code = code;
+    fates[i].n += n;
+}
+
+/* That a server ends one that does not read is no fault of the run. */
+static void stalled_ended(struct client_set *set, struct client *c)
+{
+    client_fate_add(set->fates, c->close_code, 1);
+    release(c);
+    c->state = CLIENT_CLOSED;
+    client_count(&set->counters.stalled_closed, 1);
+}
+
 void client_close(struct client_set *set, struct client *c, const char *why)
 {
     static _Atomic bool is_told;
     if (c->state == CLIENT_CLOSED) {
         return;
     }
+    set->n_opening -= is_opening(c) ? 1 : 0;
+    if (c->state == CLIENT_STALLED || c->state == CLIENT_WAKING) {
+        stalled_ended(set, c);
+        return;
+    }
     if (!atomic_exchange(&is_told, true)) {
         fprintf(stderr, "loadgen: %s: a connection ended: %s\n", set->run->options->label, why);
     }
-    set->n_opening -= is_opening(c) ? 1 : 0;
     release(c);
     c->state = CLIENT_CLOSED;
     client_count(&set->counters.closed, 1);
 }
 
-static void client_watch(struct client_set *set, struct client *c, uint32_t events)
+void client_watch(struct client_set *set, struct client *c, bool is_writing)
 {
+    uint32_t events =
+        (c->state == CLIENT_STALLED ? EPOLLRDHUP : EPOLLIN) | (is_writing ? EPOLLOUT : 0);
     struct epoll_event event = {.events = events, .data.ptr = c};
     if (c->events != events && epoll_ctl(set->epoll_fd, EPOLL_CTL_MOD, c->fd, &event) == 0) {
         c->events = events;
@@ -83,8 +108,7 @@ void client_flush(struct client_set *set, struct client *c)
     if (n > 0) {
         bytes_drop(&c->out, (size_t)n);
     }
-    bool is_waiting = c->out.len > 0 && !(c->tls && tls_waits_for_read(c->tls));
-    client_watch(set, c, is_waiting ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    client_watch(set, c, c->out.len > 0 && !(c->tls && tls_waits_for_read(c->tls)));
 }
 
 int client_put(struct client *c, const char *head, size_t head_len, const uint8_t *body,
@@ -121,6 +145,10 @@ static void client_open(struct client_set *set, struct client *c)
         return;
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (c->is_stalled) {
+        int bytes = CLIENT_STALLED_RCVBUF;
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    }
     const struct sockaddr_in *address =
         c->is_publisher ? &set->run->publish_address : &set->run->address;
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = c};
@@ -129,6 +157,23 @@ static void client_open(struct client_set *set, struct client *c)
          errno != EINPROGRESS) ||
         epoll_ctl(set->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0) {
         client_close(set, c, strerror(errno));
+    }
+}
+
+/* Reads from now on. What is there may end with the server's reason. */
+static void client_wake(struct client_set *set, struct client *c)
+{
+    c->state = CLIENT_WAKING;
+    client_watch(set, c, c->out.len > 0);
+}
+
+static void wake_all(struct client_set *set)
+{
+    set->is_awake = true;
+    for (unsigned i = 0; i < set->n; i++) {
+        if (set->clients[i].state == CLIENT_STALLED) {
+            client_wake(set, &set->clients[i]);
+        }
     }
 }
 
@@ -141,9 +186,13 @@ static void client_event(struct client_set *set, struct client *c, uint32_t even
     if (events & EPOLLOUT) {
         client_flush(set, c);
     }
+    if (c->state == CLIENT_STALLED && (events & ~(uint32_t)EPOLLOUT)) {
+        client_wake(set, c);
+        return;
+    }
     if (c->state != CLIENT_CLOSED && (events & (EPOLLIN | EPOLLERR | EPOLLHUP))) {
         client_read(set, c);
-        while (c->tls && tls_has_more(c->tls)) {
+        while (c->tls && tls_has_more(c->tls) && c->state != CLIENT_STALLED) {
             client_read(set, c);
         }
         if (c->tls && tls_waits_for_read(c->tls)) {
@@ -203,6 +252,9 @@ void client_set_open(struct client_set *set)
 void client_set_turn(struct client_set *set, int timeout_ms)
 {
     struct epoll_event events[256];
+    if (!set->is_awake && atomic_load_explicit(&set->run->is_waking, memory_order_relaxed)) {
+        wake_all(set);
+    }
     int n = epoll_wait(set->epoll_fd, events, 256, timeout_ms);
     for (int i = 0; i < n; i++) {
         /* without a client: a timer or a wake-up of whoever runs the loop, read by them */

@@ -6,8 +6,9 @@
 
 static void ready(struct client_set *set, struct client *c)
 {
-    c->state = CLIENT_READY;
+    c->state = c->is_stalled ? CLIENT_STALLED : CLIENT_READY;
     set->n_opening--;
+    client_watch(set, c, c->out.len > 0);
     client_count(&set->counters.ready, 1);
 }
 

@@ -92,6 +92,9 @@ static void client_protocol(struct client_set *set, struct client *c,
     const uint8_t *body = NULL;
     size_t len = 0;
     uint64_t number = 0;
+    if (c->state == CLIENT_WAKING) {
+        return;
+    }
     switch (protocol->receive(frame->payload, frame->len, &body, &len)) {
     case PROTOCOL_MESSAGE:
         /* Nchan tells a publisher how many there were to hear it */
@@ -146,6 +149,7 @@ static void client_frame(struct client_set *set, struct client *c,
         int n = frame->len > 2 ? (int)frame->len - 2 : 0;
         snprintf(text, sizeof(text), "closed by the server: %d %.*s", code, n,
                  n ? (const char *)frame->payload + 2 : "");
+        c->close_code = (unsigned)code;
         client_close(set, c, text);
         return;
     }

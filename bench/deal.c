@@ -44,10 +44,23 @@ uint64_t deal_count_hears_all(const struct options *o)
     return o->pattern_hears_all ? part(o->wildcard, deal_count(o)) : 0;
 }
 
+bool deal_is_stalled(const struct options *o, uint64_t subscriber)
+{
+    return is_picked(subscriber, o->subscribers, deal_count_stalled(o));
+}
+
+uint64_t deal_count_stalled(const struct options *o)
+{
+    return part(o->stalled, o->subscribers);
+}
+
 void deal_sizes(const struct options *o, uint32_t *sizes)
 {
     uint32_t of_all = 0;
     for (uint64_t i = 0; i < deal_count(o); i++) {
+        if (deal_is_stalled(o, i / o->subscriptions)) {
+            continue;
+        }
         if (deal_hears_all(o, i)) {
             of_all++;
         } else {

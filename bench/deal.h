@@ -25,5 +25,11 @@ bool deal_hears_all(const struct options *o, uint64_t subscription);
 /* How many do. */
 uint64_t deal_count_hears_all(const struct options *o);
 
-/* Fills in how many deliveries a message to each of the o->rooms rooms makes. */
+/* Whether this subscriber reads nothing. */
+bool deal_is_stalled(const struct options *o, uint64_t subscriber);
+
+/* How many do not. */
+uint64_t deal_count_stalled(const struct options *o);
+
+/* Fills in how many deliveries a message to each of the o->rooms rooms makes: to those who read. */
 void deal_sizes(const struct options *o, uint32_t *sizes);

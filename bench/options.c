@@ -17,6 +17,8 @@ static const char USAGE[] =
     "  --destination T   of a room, %d is its number (/topic/bench.%d)\n"
     "  --wildcard SHARE  0 to 1: so many subscriptions use the destination with its last word "
     "replaced by * (0)\n"
+    "  --stalled SHARE   0 to 1: so many subscribers read nothing any more once they have "
+    "subscribed (0)\n"
     "  --publishers N    connections that send; a room belongs to one of them (1)\n"
     "  --body BYTES      of a message, at least 16 (200)\n"
     "  --window N        closed loop: so many messages on their way at a time (20)\n"
@@ -57,6 +59,7 @@ static const struct rule {
     {"rooms", COUNT, offsetof(struct options, rooms)},
     {"destination", TEXT, offsetof(struct options, destination)},
     {"wildcard", NUMBER, offsetof(struct options, wildcard)},
+    {"stalled", NUMBER, offsetof(struct options, stalled)},
     {"publishers", COUNT, offsetof(struct options, publishers)},
     {"body", COUNT, offsetof(struct options, body_bytes)},
     {"window", COUNT, offsetof(struct options, window)},

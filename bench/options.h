@@ -34,6 +34,7 @@ struct options {
     bool pattern_hears_all;  /* it hears all rooms, since that word told them apart */
     unsigned subscribers;
     unsigned subscriptions; /* of each subscriber */
+    double stalled;         /* this share of the subscribers reads nothing */
     unsigned rooms;
     unsigned publishers; /* connections that send; room r belongs to number r % publishers */
     unsigned threads;

@@ -78,6 +78,9 @@ static int check_wildcard(const struct options *o)
 
 static int check_subscriptions(const struct options *o)
 {
+    if (o->stalled > 1) {
+        return options_complain("not a share", "--stalled");
+    }
     if (o->subscriptions == 0 || deal_count(o) > SUBSCRIPTIONS_MAX) {
         return options_complain("none, or too many", "--subscriptions");
     }

@@ -84,11 +84,25 @@ static void print_measured(const struct report *r, const struct options *o)
     uint64_t unique = r->delivered - r->duplicated;
     printf("\"total\":{\"sent\":%llu,\"expected\":%llu,\"delivered\":%llu,\"lost\":%lld,"
            "\"duplicated\":%llu,\"foreign\":%llu},"
-           "\"stalled\":%s,",
+           "\"given_up\":%s,",
            (unsigned long long)r->sent, (unsigned long long)r->expected,
            (unsigned long long)r->delivered, (long long)(r->expected - unique),
            (unsigned long long)r->duplicated, (unsigned long long)r->foreign,
-           r->is_stalled ? "true" : "false");
+           r->has_given_up ? "true" : "false");
+}
+
+static void print_stalled(const struct report *r, const struct options *o)
+{
+    uint64_t closed = 0;
+    for (unsigned i = 0; i < CLIENT_FATES_MAX; i++) {
+        closed += r->fates[i].n;
+    }
+    printf("\"stalled\":{\"n\":%llu,\"closed\":%llu,\"codes\":{",
+           (unsigned long long)deal_count_stalled(o), (unsigned long long)closed);
+    for (unsigned i = 0; i < CLIENT_FATES_MAX && r->fates[i].n > 0; i++) {
+        printf("%s\"%u\":%llu", i ? "," : "", r->fates[i].code, (unsigned long long)r->fates[i].n);
+    }
+    printf("}},");
 }
 
 void report_print(const struct report *r, const struct options *o)
@@ -102,6 +116,9 @@ void report_print(const struct report *r, const struct options *o)
     print_connect(r, o);
     if (!o->is_idle) {
         print_measured(r, o);
+    }
+    if (o->stalled > 0) {
+        print_stalled(r, o);
     }
     printf("\"closed\":%llu}\n", (unsigned long long)r->closed);
 }
