@@ -228,7 +228,7 @@ int client_set_init(struct client_set *set, struct client_run *run, struct clien
                     unsigned n)
 {
     unsigned each = run->options->subscriptions;
-    *set = (struct client_set){.run = run, .clients = clients, .n = n};
+    *set = (struct client_set){.run = run, .clients = clients, .n = n, .since_ns = client_now_ns()};
     set->next = calloc((size_t)n * each + 1, sizeof(*set->next));
     set->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (!set->next || set->epoll_fd < 0) {
@@ -249,6 +249,23 @@ void client_set_open(struct client_set *set)
     }
 }
 
+/* One wheel for all: its hand passes every client once in heartbeat_ms. */
+static void beat(struct client_set *set)
+{
+    const struct options *o = set->run->options;
+    uint64_t turn_ns = (uint64_t)o->login.heartbeat_ms * 1000000;
+    uint64_t hand = (client_now_ns() - set->since_ns) / 1000 * set->n / (turn_ns / 1000);
+    if (hand > set->n_beats + set->n) {
+        set->n_beats = hand - set->n; /* who is late once beats once */
+    }
+    for (; set->n_beats < hand; set->n_beats++) {
+        struct client *c = &set->clients[set->n_beats % set->n];
+        if (c->state >= CLIENT_SUBSCRIBING && c->state <= CLIENT_STALLED) {
+            client_say(set, c, o->protocol->beat, strlen(o->protocol->beat));
+        }
+    }
+}
+
 void client_set_turn(struct client_set *set, int timeout_ms)
 {
     struct epoll_event events[256];
@@ -261,6 +278,9 @@ void client_set_turn(struct client_set *set, int timeout_ms)
         if (events[i].data.ptr) {
             client_event(set, events[i].data.ptr, events[i].events);
         }
+    }
+    if (set->run->options->login.heartbeat_ms > 0) {
+        beat(set);
     }
 }
 

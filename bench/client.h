@@ -97,7 +97,9 @@ struct client_set {
     unsigned n;
     unsigned n_opened;
     unsigned n_opening;
-    bool is_awake; /* has seen is_waking */
+    uint64_t since_ns; /* the wheel of the heart-beats turns since then */
+    uint64_t n_beats;  /* places that its hand has passed */
+    bool is_awake;     /* has seen is_waking */
     struct client_counters counters;
     struct client_fate fates[CLIENT_FATES_MAX];
     struct hist latency;

@@ -280,6 +280,11 @@ static int run(struct loadgen *g)
     if (!g->options.is_idle) {
         measure(g);
     }
+    if (g->options.is_idle && g->options.duration_s > 0) {
+        g->report.from = g->report.settled;
+        wait_for(g, g->options.duration_s);
+        sample(g, &g->report.until);
+    }
     wake_stalled(g);
     return 0;
 }

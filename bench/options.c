@@ -25,7 +25,8 @@ static const char USAGE[] =
     "  --rate X          instead: so many messages per second; latency counts from the intended "
     "moment\n"
     "  --warmup S        (2)   --duration S (10)   --settle S before memory is read (1)\n"
-    "  --idle            connect and subscribe only\n"
+    "  --idle            connect and subscribe only; with --duration: what do they cost then?\n"
+    "  --heartbeat MS    both ways (0: none)\n"
     "  --threads N       of this program (1)   --connecting N handshakes at a time, per thread "
     "(32)\n"
     "  --pid NAME=PID    a server process to account for; may be repeated\n"
@@ -68,6 +69,7 @@ static const struct rule {
     {"duration", NUMBER, offsetof(struct options, duration_s)},
     {"settle", NUMBER, offsetof(struct options, settle_s)},
     {"idle", FLAG, offsetof(struct options, is_idle)},
+    {"heartbeat", COUNT, offsetof(struct options, login.heartbeat_ms)},
     {"threads", COUNT, offsetof(struct options, threads)},
     {"connecting", COUNT, offsetof(struct options, connecting)},
     {"pid", PID, 0},
@@ -199,7 +201,7 @@ int options_parse(struct options *o, int argc, char **argv)
                           .window = OPTIONS_NO_WINDOW,
                           .settle_s = 1,
                           .warmup_s = 2,
-                          .duration_s = 10};
+                          .duration_s = OPTIONS_NO_DURATION};
     int result = parse_all(o, argc, argv);
     return result == 0 ? options_finish(o) : result;
 }

@@ -50,6 +50,9 @@ static void complete(struct options *o)
     if (!o->publish_url.text) {
         o->publish_url = o->url;
     }
+    if (o->duration_s < 0) {
+        o->duration_s = o->is_idle ? 0 : 10;
+    }
     if (o->protocol->path_is_room) {
         o->publishers = o->rooms;
     }
@@ -120,6 +123,9 @@ static int check(const struct options *o)
     }
     if (o->body_bytes < 16 || o->body_bytes > BODY_MAX || o->window > 10000) {
         return options_complain("out of range", "--body or --window");
+    }
+    if (o->login.heartbeat_ms > 0 && !o->protocol->beat) {
+        return options_complain("only STOMP has them", "--heartbeat");
     }
     return check_rooms(o);
 }

@@ -44,6 +44,19 @@ static void print_connect(const struct report *r, const struct options *o)
     printf("}},");
 }
 
+static void print_idle(const struct report *r, const struct options *o)
+{
+    double seconds = (double)(r->until.at_ns - r->from.at_ns) / 1e9;
+    printf("\"heartbeat_ms\":%u,\"idle\":{\"seconds\":%.3f,\"processes\":{", o->login.heartbeat_ms,
+           seconds);
+    for (unsigned i = 0; i < o->n_pids; i++) {
+        printf("%s\"%s\":{\"cpu_share\":%.5f,\"rss_bytes\":%lld}", i ? "," : "", o->pids[i].name,
+               (double)(r->until.cpu_us[i] - r->from.cpu_us[i]) / 1e6 / seconds,
+               (long long)r->until.rss_bytes[i]);
+    }
+    printf("}},");
+}
+
 static void print_cpu(const struct report *r, const struct options *o)
 {
     double delivered = (double)(r->until.delivered - r->from.delivered);
@@ -116,6 +129,9 @@ void report_print(const struct report *r, const struct options *o)
     print_connect(r, o);
     if (!o->is_idle) {
         print_measured(r, o);
+    }
+    if (o->is_idle && o->duration_s > 0) {
+        print_idle(r, o);
     }
     if (o->stalled > 0) {
         print_stalled(r, o);
