@@ -3,7 +3,7 @@
  *
  * - options.c: the command line; report.c: JSON; process.c: /proc of the servers
  * - client*.c: connections on one loop, tls.c under them; deal.c: who subscribes to what
- * - publisher.c: when to send what; ledger.c: what is on its way
+ * - publisher.c: when to send what; ledger.c: what is on its way; storm.c: joins and leaves
  * - websocket.c, and stomp.c, raw.c, socketio.c within: bytes in, frames out; hist.c: latencies
  *
  * Thread 0 holds the publishers, its share of the subscribers and the phases below; the others hold
@@ -13,6 +13,7 @@
 #include "options.h"
 #include "publisher.h"
 #include "report.h"
+#include "storm.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -169,6 +170,28 @@ static void wake_stalled(struct loadgen *g)
     }
 }
 
+static int run_storm(struct loadgen *g)
+{
+    struct storm storm;
+    uint64_t gone = 0;
+    uint64_t since_ns = client_now_ns();
+    if (storm_init(&storm, &g->run) < 0) {
+        return -1;
+    }
+    sample(g, &g->report.from);
+    while (storm_turn(&storm) && client_now_ns() - since_ns < PATIENCE_NS) {
+        client_set_turn(&g->sets[0], 0);
+        since_ns = storm.gone > gone ? client_now_ns() : since_ns;
+        gone = storm.gone;
+    }
+    sample(g, &g->report.until);
+    g->report.storm_gone = storm.gone;
+    g->report.storm_failed = storm.failed;
+    g->report.has_given_up = storm.gone < g->options.storm;
+    storm_fini(&storm);
+    return 0;
+}
+
 static void measure(struct loadgen *g)
 {
     publisher_start(&g->publisher, client_now_ns());
@@ -286,7 +309,7 @@ static int run(struct loadgen *g)
         sample(g, &g->report.until);
     }
     wake_stalled(g);
-    return 0;
+    return g->options.storm > 0 ? run_storm(g) : 0;
 }
 
 int main(int argc, char **argv)

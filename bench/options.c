@@ -26,6 +26,12 @@ static const char USAGE[] =
     "moment\n"
     "  --warmup S        (2)   --duration S (10)   --settle S before memory is read (1)\n"
     "  --idle            connect and subscribe only; with --duration: what do they cost then?\n"
+    "  --storm N         N connections that come, subscribe, say DISCONNECT and go, --connecting "
+    "at a "
+    "time, beside\n"
+    "                    --subscribers (0) silent ones; --hasty: they do not wait for the answer "
+    "to "
+    "SUBSCRIBE\n"
     "  --heartbeat MS    both ways (0: none)\n"
     "  --threads N       of this program (1)   --connecting N handshakes at a time, per thread "
     "(32)\n"
@@ -69,6 +75,8 @@ static const struct rule {
     {"duration", NUMBER, offsetof(struct options, duration_s)},
     {"settle", NUMBER, offsetof(struct options, settle_s)},
     {"idle", FLAG, offsetof(struct options, is_idle)},
+    {"storm", COUNT, offsetof(struct options, storm)},
+    {"hasty", FLAG, offsetof(struct options, is_hasty)},
     {"heartbeat", COUNT, offsetof(struct options, login.heartbeat_ms)},
     {"threads", COUNT, offsetof(struct options, threads)},
     {"connecting", COUNT, offsetof(struct options, connecting)},
@@ -191,7 +199,7 @@ int options_parse(struct options *o, int argc, char **argv)
     *o = (struct options){.label = "",
                           .protocol = &protocol_stomp,
                           .destination = "/topic/bench.%d",
-                          .subscribers = 1000,
+                          .subscribers = OPTIONS_NO_SUBSCRIBERS,
                           .subscriptions = 1,
                           .rooms = 1,
                           .publishers = 1,

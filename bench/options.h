@@ -45,7 +45,9 @@ struct options {
     double settle_s; /* between the last subscription and the memory reading */
     double warmup_s;
     double duration_s;
-    bool is_idle; /* connect and subscribe only */
+    bool is_idle;   /* connect and subscribe only */
+    unsigned storm; /* so many connections come, subscribe and go, one after the other */
+    bool is_hasty;  /* and do not wait until they have subscribed */
     struct options_pid pids[OPTIONS_PIDS_MAX];
     unsigned n_pids;
 };

@@ -50,10 +50,14 @@ static void complete(struct options *o)
     if (!o->publish_url.text) {
         o->publish_url = o->url;
     }
+    if (o->subscribers == OPTIONS_NO_SUBSCRIBERS) {
+        o->subscribers = o->storm > 0 ? 0 : 1000;
+    }
+    o->is_idle = o->is_idle || o->storm > 0;
     if (o->duration_s < 0) {
         o->duration_s = o->is_idle ? 0 : 10;
     }
-    if (o->protocol->path_is_room) {
+    if (o->protocol->path_is_room && !o->is_idle) {
         o->publishers = o->rooms;
     }
     derive_pattern(o);
@@ -99,7 +103,7 @@ static int check_subscriptions(const struct options *o)
     if (check_wildcard(o) < 0) {
         return -1;
     }
-    return o->rooms > deal_count(o) && deal_count_hears_all(o) == 0
+    return o->rooms > deal_count(o) && deal_count_hears_all(o) == 0 && o->storm == 0
                ? options_complain("each room needs a subscription", "--rooms")
                : 0;
 }
@@ -109,7 +113,8 @@ static int check(const struct options *o)
     if (!o->url.text) {
         return options_complain("missing", "--url");
     }
-    if (o->subscribers == 0 || o->rooms == 0 || o->threads == 0 || o->connecting == 0) {
+    if ((o->subscribers == 0 && o->storm == 0) || o->rooms == 0 || o->threads == 0 ||
+        o->connecting == 0) {
         return options_complain("must not be 0", "--subscribers, --rooms, --threads, --connecting");
     }
     if (check_subscriptions(o) < 0) {

@@ -34,9 +34,11 @@ struct protocol {
     const char *subprotocol; /* offered in the handshake, NULL for none */
     const char *path;        /* where the URL has none */
     const char *pong;        /* the answer to PROTOCOL_PING */
-    const char *beat;        /* a heart-beat; NULL: there are none */
-    bool path_is_room;       /* the handshake is the subscription; a connection knows one room */
-    bool server_greets;      /* nothing is said before PROTOCOL_OPENED */
+    const char *goodbye;     /* before the close frame; NULL: nothing */
+    size_t goodbye_len;
+    const char *beat;   /* a heart-beat; NULL: there are none */
+    bool path_is_room;  /* the handshake is the subscription; a connection knows one room */
+    bool server_greets; /* nothing is said before PROTOCOL_OPENED */
 
     /* Each writes one WebSocket payload and returns its length; 0 means that there is nothing to
      * send, and that the event which would answer it is taken as come. */

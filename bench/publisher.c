@@ -70,7 +70,14 @@ static void publish(struct publisher *p, uint64_t intended_ns)
     if (c->out.len == 0) { /* else it is noted already, or waits for its socket */
         p->written[p->n_written++] = c;
     }
-    if (client_put(c, head, head_len, p->body, o->body_bytes, tail_len, tail) < 0) {
+    struct client_message message = {.opcode = WEBSOCKET_TEXT,
+                                     .head = head,
+                                     .head_len = head_len,
+                                     .body = p->body,
+                                     .body_len = o->body_bytes,
+                                     .tail = tail,
+                                     .tail_len = tail_len};
+    if (client_put(c, &message) < 0) {
         fprintf(stderr, "loadgen: out of memory\n");
     }
 }

@@ -29,7 +29,7 @@ static void print_text(const char *name, const char *text)
 
 static void print_connect(const struct report *r, const struct options *o)
 {
-    double n = (double)r->connections;
+    double n = r->connections > 0 ? (double)r->connections : 1;
     printf("\"connect\":{\"seconds\":%.3f,\"processes\":{",
            (double)(r->connected.at_ns - r->start.at_ns) / 1e9);
     for (unsigned i = 0; i < o->n_pids; i++) {
@@ -55,6 +55,21 @@ static void print_idle(const struct report *r, const struct options *o)
                (long long)r->until.rss_bytes[i]);
     }
     printf("}},");
+}
+
+static void print_storm(const struct report *r, const struct options *o)
+{
+    double seconds = (double)(r->until.at_ns - r->from.at_ns) / 1e9;
+    double n = r->storm_gone > 0 ? (double)r->storm_gone : 1;
+    printf("\"storm\":{\"connections\":%llu,\"failed\":%llu,\"seconds\":%.3f,\"per_s\":%.1f,"
+           "\"cpu_us_per_connection\":{",
+           (unsigned long long)r->storm_gone, (unsigned long long)r->storm_failed, seconds,
+           seconds > 0 ? n / seconds : 0);
+    for (unsigned i = 0; i < o->n_pids; i++) {
+        printf("%s\"%s\":%.2f", i ? "," : "", o->pids[i].name,
+               (double)(r->until.cpu_us[i] - r->from.cpu_us[i]) / n);
+    }
+    printf("}},\"given_up\":%s,", r->has_given_up ? "true" : "false");
 }
 
 static void print_cpu(const struct report *r, const struct options *o)
@@ -130,7 +145,9 @@ void report_print(const struct report *r, const struct options *o)
     if (!o->is_idle) {
         print_measured(r, o);
     }
-    if (o->is_idle && o->duration_s > 0) {
+    if (o->storm > 0) {
+        print_storm(r, o);
+    } else if (o->is_idle && o->duration_s > 0) {
         print_idle(r, o);
     }
     if (o->stalled > 0) {

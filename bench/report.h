@@ -31,6 +31,8 @@ struct report {
     uint64_t foreign;
     uint64_t closed;
     struct client_fate fates[CLIENT_FATES_MAX]; /* of the stalled */
+    uint64_t storm_gone;                        /* connections of the storm that had their turn */
+    uint64_t storm_failed;                      /* of those: ended before they had subscribed */
     bool has_given_up; /* nothing came for a long time: the rest of the run was given up */
 };
 

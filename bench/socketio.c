@@ -83,6 +83,8 @@ const struct protocol protocol_socketio = {
     .name = "socketio",
     .path = "/socket.io/?EIO=4&transport=websocket",
     .pong = "3",
+    .goodbye = "41",
+    .goodbye_len = 2,
     .server_greets = true,
     .hello = socketio_hello,
     .subscribe = socketio_subscribe,

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char GOODBYE[] = "DISCONNECT\n\n"; /* and the NUL */
+
 static size_t stomp_hello(char *text, const struct protocol_login *login)
 {
     int n = snprintf(text, PROTOCOL_TEXT_MAX,
@@ -114,6 +116,8 @@ const struct protocol protocol_stomp = {
     .name = "stomp",
     .subprotocol = "v12.stomp",
     .path = "/",
+    .goodbye = GOODBYE,
+    .goodbye_len = sizeof(GOODBYE),
     .beat = "\n",
     .hello = stomp_hello,
     .subscribe = stomp_subscribe,
