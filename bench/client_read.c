@@ -101,7 +101,7 @@ static void client_protocol(struct client_set *set, struct client *c,
         if (c->is_publisher) {
             return;
         }
-        if (read_mark(body, len, &number)) {
+        if (len >= set->run->options->body_bytes && read_mark(body, len, &number)) {
             client_deliver(set, c, frame, number, now_ns);
         } else {
             client_count(&set->counters.foreign, 1);

@@ -20,7 +20,7 @@ static const char USAGE[] =
     "  --stalled SHARE   0 to 1: so many subscribers read nothing any more once they have "
     "subscribed (0)\n"
     "  --publishers N    connections that send; a room belongs to one of them (1)\n"
-    "  --body BYTES      of a message, at least 16 (200)\n"
+    "  --body BYTES      of a message, at least 16 (200); --binary: bytes that are no UTF-8\n"
     "  --window N        closed loop: so many messages on their way at a time (20)\n"
     "  --rate X          instead: so many messages per second; latency counts from the intended "
     "moment\n"
@@ -69,6 +69,7 @@ static const struct rule {
     {"stalled", NUMBER, offsetof(struct options, stalled)},
     {"publishers", COUNT, offsetof(struct options, publishers)},
     {"body", COUNT, offsetof(struct options, body_bytes)},
+    {"binary", FLAG, offsetof(struct options, is_binary)},
     {"window", COUNT, offsetof(struct options, window)},
     {"rate", NUMBER, offsetof(struct options, rate)},
     {"warmup", NUMBER, offsetof(struct options, warmup_s)},

@@ -40,6 +40,7 @@ struct options {
     unsigned threads;
     unsigned connecting; /* handshakes at a time, per thread */
     unsigned body_bytes;
+    bool is_binary;  /* bodies are no UTF-8, and binary WebSocket messages carry them */
     unsigned window; /* closed loop: messages on their way at a time; 0: `rate` holds */
     double rate;     /* messages per second */
     double settle_s; /* between the last subscription and the memory reading */

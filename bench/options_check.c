@@ -129,6 +129,9 @@ static int check(const struct options *o)
     if (o->body_bytes < 16 || o->body_bytes > BODY_MAX || o->window > 10000) {
         return options_complain("out of range", "--body or --window");
     }
+    if (o->is_binary && o->protocol->is_text_only) {
+        return options_complain("not with this protocol", "--binary");
+    }
     if (o->login.heartbeat_ms > 0 && !o->protocol->beat) {
         return options_complain("only STOMP has them", "--heartbeat");
     }

@@ -17,6 +17,7 @@ int publisher_init(struct publisher *p, struct client_set *set)
 {
     const struct options *o = set->run->options;
     *p = (struct publisher){.set = set, .n = o->is_idle ? 0 : o->publishers};
+    p->type = o->is_binary ? "application/octet-stream" : "text/plain";
     p->room_size = calloc(o->rooms, sizeof(*p->room_size));
     p->written = calloc(p->n + 1, sizeof(struct client *));
     p->body = malloc(o->body_bytes);
@@ -26,7 +27,10 @@ int publisher_init(struct publisher *p, struct client_set *set)
         perror("loadgen: the publisher");
         return -1;
     }
-    memset(p->body, 'x', o->body_bytes);
+    for (unsigned i = 0; i < o->body_bytes; i++) {
+        p->body[i] =
+            o->is_binary ? (uint8_t)(0x80 + i * 131) : 'x'; /* a stray continuation, NULs */
+    }
     deal_sizes(o, p->room_size);
     return 0;
 }
@@ -62,7 +66,7 @@ static void publish(struct publisher *p, uint64_t intended_ns)
     client_write_mark(mark, number);
     memcpy(p->body, mark, CLIENT_MARK_LEN);
     options_room(o->destination, room, destination, sizeof(destination));
-    size_t head_len = o->protocol->publish_head(head, destination, o->body_bytes);
+    size_t head_len = o->protocol->publish_head(head, destination, p->type, o->body_bytes);
     size_t tail_len = o->protocol->publish_tail(tail);
     if (c->state != CLIENT_READY) {
         return;
@@ -70,7 +74,7 @@ static void publish(struct publisher *p, uint64_t intended_ns)
     if (c->out.len == 0) { /* else it is noted already, or waits for its socket */
         p->written[p->n_written++] = c;
     }
-    struct client_message message = {.opcode = WEBSOCKET_TEXT,
+    struct client_message message = {.opcode = o->is_binary ? WEBSOCKET_BINARY : WEBSOCKET_TEXT,
                                      .head = head,
                                      .head_len = head_len,
                                      .body = p->body,
