@@ -36,6 +36,9 @@ static const char USAGE[] =
     "  --threads N       of this program (1)   --connecting N handshakes at a time, per thread "
     "(32)\n"
     "  --pid NAME=PID    a server process to account for; may be repeated\n"
+    "  --syscalls NAME   counts its system calls in a second after the measured span; may be "
+    "repeated; "
+    "wants root\n"
     "  --login, --passcode, --vhost, --label\n"
     "Prints one JSON object. Exit status: 0 measured, 1 it could not be, 2 wrong usage.\n";
 
@@ -49,6 +52,7 @@ enum kind {
     URL,
     PROTOCOL,
     PID,
+    SYSCALLS,
     HELP
 };
 
@@ -82,6 +86,7 @@ static const struct rule {
     {"threads", COUNT, offsetof(struct options, threads)},
     {"connecting", COUNT, offsetof(struct options, connecting)},
     {"pid", PID, 0},
+    {"syscalls", SYSCALLS, 0},
     {"login", TEXT, offsetof(struct options, login.login)},
     {"passcode", TEXT, offsetof(struct options, login.passcode)},
     {"vhost", TEXT, offsetof(struct options, login.vhost)},
@@ -146,6 +151,15 @@ static int parse_pid(struct options *o, char *text)
     return 0;
 }
 
+static int parse_syscalls(struct options *o, const char *name)
+{
+    if (o->n_syscalls == OPTIONS_PIDS_MAX) {
+        return options_complain("too many", "--syscalls");
+    }
+    o->syscalls[o->n_syscalls++] = name;
+    return 0;
+}
+
 static int apply(struct options *o, const struct rule *rule, char *value)
 {
     void *field = (char *)o + rule->offset;
@@ -166,6 +180,8 @@ static int apply(struct options *o, const struct rule *rule, char *value)
         return parse_protocol(o, value);
     case PID:
         return parse_pid(o, value);
+    case SYSCALLS:
+        return parse_syscalls(o, value);
     case HELP:
         fputs(USAGE, stdout);
         return 1;

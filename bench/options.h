@@ -12,6 +12,7 @@
 struct options_pid {
     const char *name; /* "gateway" */
     pid_t pid;
+    bool counts_syscalls;
 };
 
 struct options_url {
@@ -51,6 +52,9 @@ struct options {
     bool is_hasty;  /* and do not wait until they have subscribed */
     struct options_pid pids[OPTIONS_PIDS_MAX];
     unsigned n_pids;
+    const char
+        *syscalls[OPTIONS_PIDS_MAX]; /* names of those whose system calls are to be counted */
+    unsigned n_syscalls;
 };
 
 /* 0: go on; 1: help was printed; -1: a complaint was printed. Strings are borrowed from argv. */

@@ -83,6 +83,22 @@ static int check_wildcard(const struct options *o)
                : 0;
 }
 
+static int find_syscalls(struct options *o)
+{
+    for (unsigned i = 0; i < o->n_syscalls; i++) {
+        bool is_found = false;
+        for (unsigned p = 0; p < o->n_pids; p++) {
+            if (strcmp(o->pids[p].name, o->syscalls[i]) == 0) {
+                o->pids[p].counts_syscalls = is_found = true;
+            }
+        }
+        if (!is_found) {
+            return options_complain("--syscalls names no --pid", o->syscalls[i]);
+        }
+    }
+    return 0;
+}
+
 static int check_subscriptions(const struct options *o)
 {
     if (o->stalled > 1) {
@@ -141,7 +157,7 @@ static int check(const struct options *o)
 int options_finish(struct options *o)
 {
     complete(o);
-    return check(o);
+    return find_syscalls(o) < 0 ? -1 : check(o);
 }
 
 void options_room(const char *pattern, unsigned room, char *text, size_t len)

@@ -116,6 +116,8 @@ void publisher_turn(struct publisher *p, uint64_t now_ns)
     } else {
         /* a server that falls behind by half the ledger is given time; the schedule is not */
         while (due_ns(p) <= now_ns && on_their_way(p) < LEDGER_MAX / 2) {
+            uint64_t behind_ns = now_ns - due_ns(p);
+            p->behind_ns = behind_ns > p->behind_ns ? behind_ns : p->behind_ns;
             publish(p, due_ns(p));
             p->scheduled++;
         }

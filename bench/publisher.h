@@ -19,6 +19,7 @@ struct publisher {
     const char *type;   /* of it */
     uint64_t start_ns;  /* of the schedule */
     uint64_t scheduled; /* messages of it that went out */
+    uint64_t behind_ns; /* how much later than intended one went out, at the most */
     uint64_t expected;  /* deliveries, of all that was sent */
     int timer_fd;
 };

@@ -98,6 +98,25 @@ static void print_latency(const struct hist *h)
            (double)hist_quantile(h, 0.999) / 1e3, (double)h->max / 1e3);
 }
 
+static void print_syscalls(const struct report *r, const struct options *o)
+{
+    const char *comma = "";
+    printf("\"syscalls_per_delivery\":{");
+    for (unsigned i = 0; i < o->n_pids; i++) {
+        if (!o->pids[i].counts_syscalls) {
+            continue;
+        }
+        printf("%s\"%s\":", comma, o->pids[i].name);
+        if (r->syscalls[i] < 0 || r->syscalls_delivered == 0) {
+            printf("null");
+        } else {
+            printf("%.4f", (double)r->syscalls[i] / (double)r->syscalls_delivered);
+        }
+        comma = ",";
+    }
+    printf("},");
+}
+
 static void print_measured(const struct report *r, const struct options *o)
 {
     double seconds = (double)(r->until.at_ns - r->from.at_ns) / 1e9;
@@ -109,7 +128,13 @@ static void print_measured(const struct report *r, const struct options *o)
            o->publishers, o->body_bytes, o->is_binary ? "true" : "false", o->window, o->rate,
            seconds, (unsigned long long)delivered, seconds > 0 ? (double)delivered / seconds : 0);
     print_latency(&r->latency);
+    if (o->window == 0) {
+        printf("\"behind_ms\":%.3f,", (double)r->behind_ns / 1e6);
+    }
     print_cpu(r, o);
+    if (o->n_syscalls > 0) {
+        print_syscalls(r, o);
+    }
     uint64_t unique = r->delivered - r->duplicated;
     printf("\"total\":{\"sent\":%llu,\"expected\":%llu,\"delivered\":%llu,\"lost\":%lld,"
            "\"duplicated\":%llu,\"foreign\":%llu},"

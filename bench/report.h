@@ -23,6 +23,9 @@ struct report {
     struct report_sample from;      /* the measured span */
     struct report_sample until;
     struct hist latency;
+    int64_t syscalls[OPTIONS_PIDS_MAX]; /* -1: not known */
+    uint64_t syscalls_delivered;        /* while they were counted */
+    uint64_t behind_ns; /* how much later than intended a message was sent, at the most */
     uint64_t connections;
     uint64_t sent;
     uint64_t expected; /* deliveries */
