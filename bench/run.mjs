@@ -132,8 +132,8 @@ function complaints(runs) {
     const out = [];
     for (const run of runs) {
         const { lost = 0, duplicated = 0, foreign = 0 } = run.total ?? {};
-        if (lost || duplicated || foreign || run.closed || run.stalled || run.delivered === 0) {
-            out.push(`${run.label}: ${JSON.stringify({ ...run.total, closed: run.closed, stalled: run.stalled })}`);
+        if (lost || duplicated || foreign || run.closed || run.given_up || run.delivered === 0) {
+            out.push(`${run.label}: ${JSON.stringify({ ...run.total, closed: run.closed, given_up: run.given_up })}`);
         }
     }
     return out;
