@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define FIRST_CAP 4
-
 /* An emptied ring of up to so many entries is kept: a client in a busy room fills it again in the
  * next loop turn. */
 #define KEPT_CAP 16
@@ -17,8 +15,19 @@ void outq_dirty_init(struct outq_dirty *dirty)
 
 void outq_init(struct outq *q, size_t limit_bytes, struct outq_dirty *dirty)
 {
-    *q = (struct outq){.limit_bytes = limit_bytes, .dirty = dirty};
+    *q = (struct outq){
+        .ring = q->inline_ring, .cap = OUTQ_INLINE, .limit_bytes = limit_bytes, .dirty = dirty};
     list_init(&q->node);
+}
+
+static void set_ring(struct outq *q, struct outq_entry *ring, uint32_t cap)
+{
+    if (q->ring != q->inline_ring) {
+        free(q->ring);
+    }
+    q->ring = ring;
+    q->cap = cap;
+    q->head = 0;
 }
 
 void outq_mark(struct outq *q)
@@ -30,15 +39,13 @@ void outq_mark(struct outq *q)
 void outq_fini(struct outq *q)
 {
     outq_pop(q, q->n);
-    free(q->ring);
-    q->ring = NULL;
-    q->cap = 0;
+    set_ring(q, q->inline_ring, OUTQ_INLINE);
     list_remove(&q->node);
 }
 
 static int grow(struct outq *q)
 {
-    uint32_t cap = q->cap ? q->cap * 2 : FIRST_CAP;
+    uint32_t cap = q->cap * 2;
     struct outq_entry *ring = malloc(cap * sizeof *ring);
     if (!ring) {
         return -1;
@@ -46,10 +53,7 @@ static int grow(struct outq *q)
     for (uint32_t i = 0; i < q->n; i++) {
         ring[i] = q->ring[(q->head + i) & (q->cap - 1)];
     }
-    free(q->ring);
-    q->ring = ring;
-    q->cap = cap;
-    q->head = 0;
+    set_ring(q, ring, cap);
     return 0;
 }
 
@@ -152,9 +156,7 @@ void outq_pop(struct outq *q, uint32_t n)
     if (q->n == 0) {
         q->head = 0;
         if (q->cap > KEPT_CAP) {
-            free(q->ring);
-            q->ring = NULL;
-            q->cap = 0;
+            set_ring(q, q->inline_ring, OUTQ_INLINE);
         }
     }
 }
