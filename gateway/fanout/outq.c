@@ -83,14 +83,14 @@ static enum outq_result append(struct outq *q, struct message *m, enum outq_kind
 }
 
 /* Keeps the entries for which nothing says that they go, in order; stops dropping once no more than
- * `target` bytes of live messages and answers are left. `is_end`: private ones go as well. */
+ * `target` bytes of live messages are left. `is_end`: private ones go as well. */
 static void drop(struct outq *q, size_t target, bool is_end)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < q->n; i++) {
         struct outq_entry e = q->ring[(q->head + i) & (q->cap - 1)];
         bool is_begun = i == 0 && q->first_off > 0;
-        bool is_droppable = e.kind == OUTQ_LIVE && q->bytes - q->private_bytes > target;
+        bool is_droppable = e.kind == OUTQ_LIVE && outq_live_bytes(q) > target;
         if (!is_begun && (is_droppable || (is_end && e.kind == OUTQ_PRIVATE))) {
             count(q, e, false);
             q->dropped += e.kind == OUTQ_LIVE ? e.message->n_frames : 0;
@@ -112,7 +112,7 @@ enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy p
         return OUTQ_OVER;
     }
     /* A quarter is freed at a time, so that a full queue is not walked for every message. */
-    bool is_begun = q->first_off > 0 && q->ring[q->head].kind != OUTQ_PRIVATE;
+    bool is_begun = q->first_off > 0 && q->ring[q->head].kind == OUTQ_LIVE;
     size_t on_its_way = is_begun ? outq_first(q)->len : 0;
     drop(q, on_its_way + q->limit_bytes / 4 * 3, false);
     enum outq_result result = append(q, m, OUTQ_LIVE);

@@ -109,15 +109,19 @@ static inline struct message *outq_at(const struct outq *q, uint32_t i)
 /* The first n messages were written to their end. */
 void outq_pop(struct outq *q, uint32_t n);
 
+static inline size_t outq_live_bytes(const struct outq *q)
+{
+    return q->bytes - q->own_bytes - q->private_bytes;
+}
+
 /* True when the next live message would be refused, or cost older ones. */
 static inline bool outq_is_full(const struct outq *q)
 {
     if (q->n == 0) {
         return false;
     }
-    bool is_first_private = q->ring[q->head].kind == OUTQ_PRIVATE;
-    size_t first = is_first_private ? 0 : outq_at(q, 0)->len;
-    return q->bytes - q->private_bytes - first >= q->limit_bytes;
+    size_t first = q->ring[q->head].kind == OUTQ_LIVE ? outq_at(q, 0)->len : 0;
+    return outq_live_bytes(q) - first >= q->limit_bytes;
 }
 
 /* Drops all MESSAGEs, private ones too: the client is being closed, and only what the session
