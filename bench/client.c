@@ -21,17 +21,6 @@ uint64_t client_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void client_destination(const struct options *o, unsigned room, char *text, size_t len)
-{
-    const char *mark = strchr(o->destination, '%');
-    if (mark) {
-        snprintf(text, len, "%.*s%u%s", (int)(mark - o->destination), o->destination, room,
-                 mark + 2);
-    } else {
-        snprintf(text, len, "%s", o->destination);
-    }
-}
-
 /* ---- waiting bytes ---- */
 
 static int bytes_append(struct client_bytes *b, const void *bytes, size_t n)
@@ -158,7 +147,7 @@ static void client_subscribe(struct client_set *set, struct client *c)
 {
     char text[PROTOCOL_TEXT_MAX];
     char destination[256];
-    client_destination(set->run->options, c->room, destination, sizeof(destination));
+    options_room(set->run->options->destination, c->room, destination, sizeof(destination));
     size_t n = c->is_publisher ? 0 : set->run->options->protocol->subscribe(text, destination);
     if (n == 0) {
         client_ready(set, c);
@@ -180,19 +169,35 @@ static void client_greet(struct client_set *set, struct client *c)
     client_say(set, c, text, n);
 }
 
+static void client_upgraded(struct client_set *set, struct client *c)
+{
+    if (set->run->options->protocol->server_greets) {
+        c->state = CLIENT_OPENING;
+        return;
+    }
+    client_greet(set, c);
+}
+
 static void client_upgrade(struct client_set *set, struct client *c)
 {
     const struct options *o = set->run->options;
+    const struct options_url *url = c->is_publisher ? &o->publish_url : &o->url;
     char text[1024];
     char host[160];
+    char path[256];
     int error = 0;
     socklen_t len = sizeof(error);
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error != 0) {
         client_close(set, c, error ? strerror(error) : "no socket");
         return;
     }
-    snprintf(host, sizeof(host), "%s:%u", o->host, o->port);
-    size_t n = websocket_request(text, sizeof(text), host, o->path, o->protocol->subprotocol);
+    snprintf(host, sizeof(host), "%s:%u", url->host, url->port);
+    if (o->protocol->path_is_room) {
+        options_room(url->path, c->room, path, sizeof(path));
+    } else {
+        snprintf(path, sizeof(path), "%s", url->path);
+    }
+    size_t n = websocket_request(text, sizeof(text), host, path, o->protocol->subprotocol);
     c->state = CLIENT_UPGRADING;
     if (n == 0 || bytes_append(&c->out, text, n) < 0) {
         client_close(set, c, "no request");
@@ -212,10 +217,12 @@ static void client_open(struct client_set *set, struct client *c)
         return;
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    const struct sockaddr *address = (const struct sockaddr *)&set->run->address;
+    const struct sockaddr_in *address =
+        c->is_publisher ? &set->run->publish_address : &set->run->address;
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = c};
     c->events = event.events;
-    if ((connect(c->fd, address, sizeof(set->run->address)) < 0 && errno != EINPROGRESS) ||
+    if ((connect(c->fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+         errno != EINPROGRESS) ||
         epoll_ctl(set->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0) {
         client_close(set, c, strerror(errno));
     }
@@ -285,11 +292,23 @@ static void client_deliver(struct client_set *set, struct client *c, const uint8
 static void client_protocol(struct client_set *set, struct client *c,
                             const struct websocket_frame *frame, uint64_t now_ns)
 {
+    const struct protocol *protocol = set->run->options->protocol;
     const uint8_t *body = NULL;
     size_t len = 0;
-    switch (set->run->options->protocol->receive(frame->payload, frame->len, &body, &len)) {
+    switch (protocol->receive(frame->payload, frame->len, &body, &len)) {
     case PROTOCOL_MESSAGE:
-        client_deliver(set, c, body, len, now_ns);
+        /* Nchan tells a publisher how many there were to hear it */
+        if (!c->is_publisher) {
+            client_deliver(set, c, body, len, now_ns);
+        }
+        return;
+    case PROTOCOL_OPENED:
+        if (c->state == CLIENT_OPENING) {
+            client_greet(set, c);
+        }
+        return;
+    case PROTOCOL_PING:
+        client_say(set, c, protocol->pong, strlen(protocol->pong));
         return;
     case PROTOCOL_CONNECTED:
         if (c->state == CLIENT_GREETING) {
@@ -367,7 +386,7 @@ static size_t client_frames(struct client_set *set, struct client *c, uint8_t *b
             return 0;
         }
         taken = (size_t)n;
-        client_greet(set, c);
+        client_upgraded(set, c);
     }
     struct websocket_frame frame;
     size_t n;

@@ -23,6 +23,7 @@ enum client_state {
     CLIENT_NEW,
     CLIENT_CONNECTING,  /* TCP */
     CLIENT_UPGRADING,   /* the handshake of WebSocket */
+    CLIENT_OPENING,     /* the server has the first word */
     CLIENT_GREETING,    /* CONNECT was sent */
     CLIENT_SUBSCRIBING, /* SUBSCRIBE was sent */
     CLIENT_READY,
@@ -59,6 +60,7 @@ struct client_counters {
 struct client_run {
     const struct options *options;
     struct sockaddr_in address;
+    struct sockaddr_in publish_address;
     struct ledger *ledger;
     int wake_fd; /* an eventfd: the last delivery of a message was seen by another thread than the
                     publisher's */
@@ -101,9 +103,6 @@ void client_set_fini(struct client_set *set);
 int client_put(struct client *c, const char *head, size_t head_len, const uint8_t *body,
                size_t body_len, size_t tail_len, const char *tail);
 void client_flush(struct client_set *set, struct client *c);
-
-/* The name of a room. */
-void client_destination(const struct options *o, unsigned room, char *text, size_t len);
 
 /* A message's number stands in its body, in this form. */
 #define CLIENT_MARK_LEN 14

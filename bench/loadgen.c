@@ -1,10 +1,9 @@
 /* The load generator: connects, subscribes, sends, measures, prints. bench/README.md says what the
  * numbers mean.
  *
- *     options.c    the command line             websocket.c  frames (sans-IO)       hist.c
- * latencies client.c     connections on one loop      stomp.c      STOMP (sans-IO)        process.c
- * /proc of the servers publisher.c  when to send what            ledger.c     what is on its way
- * report.c   JSON
+ * - options.c: the command line; report.c: JSON; process.c: /proc of the servers
+ * - client.c: connections on one loop; publisher.c: when to send what; ledger.c: what is on its way
+ * - websocket.c, and stomp.c, raw.c, socketio.c within: bytes in, frames out; hist.c: latencies
  *
  * Thread 0 holds the publishers, its share of the subscribers and the phases below; the others hold
  * subscribers alone.
@@ -64,7 +63,10 @@ static int deal(struct loadgen *g, unsigned thread)
     }
     for (unsigned i = 0; i < n; i++) {
         clients[i].is_publisher = i < n_publishers;
-        clients[i].room = ((i - n_publishers) * o->threads + thread) % o->rooms;
+        /* a publisher's room matters only where a connection has just one */
+        clients[i].room = clients[i].is_publisher
+                              ? i % o->rooms
+                              : ((i - n_publishers) * o->threads + thread) % o->rooms;
     }
     int result = client_set_init(&g->sets[thread], &g->run, clients, n);
     g->sets[thread].wakes = thread > 0;
@@ -178,16 +180,24 @@ static void raise_files(void)
     }
 }
 
+static int find_address(struct sockaddr_in *address, const struct options_url *url)
+{
+    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(url->port)};
+    if (inet_pton(AF_INET, url->host, &address->sin_addr) != 1) {
+        fprintf(stderr, "loadgen: not an IPv4 address: %s\n", url->host);
+        return -1;
+    }
+    return 0;
+}
+
 static int start(struct loadgen *g)
 {
     raise_files();
     g->run.options = &g->options;
-    g->run.address =
-        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(g->options.port)};
     g->run.ledger = calloc(1, sizeof(*g->run.ledger));
     g->run.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (inet_pton(AF_INET, g->options.host, &g->run.address.sin_addr) != 1) {
-        fprintf(stderr, "loadgen: not an IPv4 address: %s\n", g->options.host);
+    if (find_address(&g->run.address, &g->options.url) < 0 ||
+        find_address(&g->run.publish_address, &g->options.publish_url) < 0) {
         return -1;
     }
     if (!g->run.ledger || g->run.wake_fd < 0) {

@@ -7,6 +7,10 @@
 
 static const char USAGE[] =
     "loadgen --url ws://127.0.0.1:8801/ws [options]\n"
+    "  --protocol P      stomp, raw or socketio (stomp)\n"
+    "  --publish-url U   where publishers connect to, if not to --url. With raw, %d in both is the "
+    "room's number,\n"
+    "                    and each room has a publisher's connection of its own\n"
     "  --subscribers N   connections that subscribe (1000)\n"
     "  --rooms N         destinations they are spread over (1)\n"
     "  --destination T   of a room, %d is its number (/topic/bench.%d)\n"
@@ -25,6 +29,8 @@ static const char USAGE[] =
 
 enum {
     OPT_URL = 256,
+    OPT_PUBLISH_URL,
+    OPT_PROTOCOL,
     OPT_SUBSCRIBERS,
     OPT_ROOMS,
     OPT_DESTINATION,
@@ -48,6 +54,8 @@ enum {
 
 static const struct option LONG[] = {
     {"url", required_argument, NULL, OPT_URL},
+    {"publish-url", required_argument, NULL, OPT_PUBLISH_URL},
+    {"protocol", required_argument, NULL, OPT_PROTOCOL},
     {"subscribers", required_argument, NULL, OPT_SUBSCRIBERS},
     {"rooms", required_argument, NULL, OPT_ROOMS},
     {"destination", required_argument, NULL, OPT_DESTINATION},
@@ -94,17 +102,22 @@ static int parse_number(const char *text, double *value)
     return end == text || *end != '\0' || *value < 0 ? complain("not a number", text) : 0;
 }
 
-static int parse_url(struct options *o, const char *url)
+static int parse_url(struct options_url *u, const char *text)
 {
     unsigned port = 0;
-    o->url = url;
-    snprintf(o->path, sizeof(o->path), "/");
-    int n = sscanf(url, "ws://%127[^:/]:%u%127s", o->host, &port, o->path);
+    u->text = text;
+    int n = sscanf(text, "ws://%127[^:/]:%u%255s", u->host, &port, u->path);
     if (n < 2 || port == 0 || port > 65535) {
-        return complain("not ws://ADDRESS:PORT/PATH", url);
+        return complain("not ws://ADDRESS:PORT/PATH", text);
     }
-    o->port = (uint16_t)port;
+    u->port = (uint16_t)port;
     return 0;
+}
+
+static int parse_protocol(struct options *o, const char *name)
+{
+    o->protocol = protocol_find(name);
+    return o->protocol ? 0 : complain("not a protocol", name);
 }
 
 static int parse_pid(struct options *o, char *text)
@@ -125,7 +138,11 @@ static int parse_one(struct options *o, int opt,
     unsigned n = 0;
     switch (opt) {
     case OPT_URL:
-        return parse_url(o, value);
+        return parse_url(&o->url, value);
+    case OPT_PUBLISH_URL:
+        return parse_url(&o->publish_url, value);
+    case OPT_PROTOCOL:
+        return parse_protocol(o, value);
     case OPT_SUBSCRIBERS:
         return parse_count(value, &o->subscribers);
     case OPT_ROOMS:
@@ -183,22 +200,47 @@ static int parse_one(struct options *o, int opt,
     }
 }
 
-/* The destination becomes a format: it may hold one %d and nothing else of that kind. */
-static int check_destination(const struct options *o)
+/* What names a room holds one %d and nothing else of that kind. */
+static int check_pattern(const struct options *o, const char *pattern)
 {
-    const char *mark = strchr(o->destination, '%');
+    const char *mark = strchr(pattern, '%');
     if (mark && (mark[1] != 'd' || strchr(mark + 1, '%'))) {
-        return complain("a destination has one %d, or no %", o->destination);
+        return complain("one %d, or no %", pattern);
     }
     if (!mark && o->rooms > 1) {
-        return complain("several rooms want a %d in the destination", o->destination);
+        return complain("several rooms want a %d in what names them", pattern);
     }
-    return strlen(o->destination) > 200 ? complain("too long", o->destination) : 0;
+    return strlen(pattern) > 200 ? complain("too long", pattern) : 0;
+}
+
+static int check_rooms(const struct options *o)
+{
+    if (!o->protocol->path_is_room) {
+        return check_pattern(o, o->destination);
+    }
+    return check_pattern(o, o->url.path) < 0 ? -1 : check_pattern(o, o->publish_url.path);
+}
+
+/* What follows from other options. */
+static void complete(struct options *o)
+{
+    if (!o->publish_url.text) {
+        o->publish_url = o->url;
+    }
+    if (o->protocol->path_is_room) {
+        o->publishers = o->rooms;
+    }
+    struct options_url *urls[] = {&o->url, &o->publish_url};
+    for (int i = 0; i < 2; i++) {
+        if (urls[i]->path[0] == '\0') {
+            snprintf(urls[i]->path, sizeof(urls[i]->path), "%s", o->protocol->path);
+        }
+    }
 }
 
 static int check(const struct options *o)
 {
-    if (!o->url) {
+    if (!o->url.text) {
         return complain("missing", "--url");
     }
     if (o->subscribers == 0 || o->rooms == 0 || o->threads == 0 || o->connecting == 0) {
@@ -213,7 +255,7 @@ static int check(const struct options *o)
     if (o->body_bytes < 16 || (o->window == 0 && o->rate <= 0) || o->window > 10000) {
         return complain("out of range", "--body, --window or --rate");
     }
-    return check_destination(o);
+    return check_rooms(o);
 }
 
 int options_parse(struct options *o, int argc, char **argv)
@@ -238,5 +280,19 @@ int options_parse(struct options *o, int argc, char **argv)
             return result;
         }
     }
-    return optind < argc ? complain("unknown argument", argv[optind]) : check(o);
+    if (optind < argc) {
+        return complain("unknown argument", argv[optind]);
+    }
+    complete(o);
+    return check(o);
+}
+
+void options_room(const char *pattern, unsigned room, char *text, size_t len)
+{
+    const char *mark = strchr(pattern, '%');
+    if (mark) {
+        snprintf(text, len, "%.*s%u%s", (int)(mark - pattern), pattern, room, mark + 2);
+    } else {
+        snprintf(text, len, "%s", pattern);
+    }
 }

@@ -14,18 +14,23 @@ struct options_pid {
     pid_t pid;
 };
 
+struct options_url {
+    const char *text; /* NULL: was not given */
+    char host[128];
+    char path[256]; /* of a protocol whose rooms are paths: with one %d, or none for one room */
+    uint16_t port;
+};
+
 struct options {
     const char *label;
-    const char *url;
-    char host[128];
-    char path[128];
-    uint16_t port;
+    struct options_url url;
+    struct options_url publish_url; /* of publishers; as `url` where it was not given */
     const struct protocol *protocol;
     struct protocol_login login;
     const char *destination; /* with one %d for the room, or none for one room */
     unsigned subscribers;
     unsigned rooms;
-    unsigned publishers;
+    unsigned publishers; /* connections that send; room r belongs to number r % publishers */
     unsigned threads;
     unsigned connecting; /* handshakes at a time, per thread */
     size_t body_bytes;
@@ -41,3 +46,6 @@ struct options {
 
 /* 0: go on; 1: help was printed; -1: a complaint was printed. Strings are borrowed from argv. */
 int options_parse(struct options *o, int argc, char **argv);
+
+/* The name of a room: the destination or a path, with its number in place of the %d. */
+void options_room(const char *pattern, unsigned room, char *text, size_t len);

@@ -1,11 +1,12 @@
 /* What is spoken inside WebSocket messages, as a table of functions, so that peers with another
- * protocol can be measured by the same client: stomp.c is one; a raw one (a message is a message)
- * would be another.
+ * protocol are measured by the same client: stomp.c, raw.c (a WebSocket message is a message) and
+ * socketio.c (engine.io 4 over WebSocket).
  *
  * Sans-IO: functions write into a buffer of the caller or read from one. No state of their own.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,16 +19,22 @@ struct protocol_login {
 };
 
 enum protocol_event {
-    PROTOCOL_NOTHING,    /* a heart-beat, a receipt that nobody waits for */
+    PROTOCOL_NOTHING,    /* a heart-beat, an answer that nobody waits for */
+    PROTOCOL_OPENED,     /* the server spoke first; hello() is the answer */
     PROTOCOL_CONNECTED,  /* the answer to hello() */
     PROTOCOL_SUBSCRIBED, /* the answer to subscribe() */
     PROTOCOL_MESSAGE,    /* *body and *body_len are set, borrowed from the payload */
+    PROTOCOL_PING,       /* wants `pong` at once */
     PROTOCOL_REFUSED     /* the server said no; *body is what it said */
 };
 
 struct protocol {
     const char *name;
     const char *subprotocol; /* offered in the handshake, NULL for none */
+    const char *path;        /* where the URL has none */
+    const char *pong;        /* the answer to PROTOCOL_PING */
+    bool path_is_room;       /* the handshake is the subscription; a connection knows one room */
+    bool server_greets;      /* nothing is said before PROTOCOL_OPENED */
 
     /* Each writes one WebSocket payload and returns its length; 0 means that there is nothing to
      * send, and that the event which would answer it is taken as come. */
@@ -43,3 +50,8 @@ struct protocol {
 };
 
 extern const struct protocol protocol_stomp;
+extern const struct protocol protocol_raw;
+extern const struct protocol protocol_socketio;
+
+/* NULL: there is none of that name. */
+const struct protocol *protocol_find(const char *name);

@@ -11,8 +11,10 @@
 
 struct publisher {
     struct client_set *set;
-    unsigned n;          /* clients 0 to n-1 of the set are publishers */
-    uint32_t *room_size; /* subscribers of each room */
+    unsigned n;              /* clients 0 to n-1 of the set are publishers */
+    uint32_t *room_size;     /* subscribers of each room */
+    struct client **written; /* of this turn: what they were given is still to be flushed */
+    unsigned n_written;
     uint8_t *body;
     uint64_t start_ns;  /* of the schedule */
     uint64_t scheduled; /* messages of it that went out */

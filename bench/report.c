@@ -95,7 +95,7 @@ void report_print(const struct report *r, const struct options *o)
 {
     printf("{");
     print_text("label", o->label);
-    print_text("url", o->url);
+    print_text("url", o->url.text);
     print_text("protocol", o->protocol->name);
     printf("\"subscribers\":%u,\"rooms\":%u,", o->subscribers, o->rooms);
     print_connect(r, o);

@@ -84,6 +84,7 @@ static enum protocol_event stomp_receive(const uint8_t *payload, size_t len, con
 const struct protocol protocol_stomp = {
     .name = "stomp",
     .subprotocol = "v12.stomp",
+    .path = "/",
     .hello = stomp_hello,
     .subscribe = stomp_subscribe,
     .publish_head = stomp_publish_head,
