@@ -55,7 +55,7 @@ function image({ title, file }) {
 }
 
 // { name: text } and the plots, of all that a file holds.
-function parts(results, file) {
+export function parts(results, file) {
     const { scenarios, runs } = results;
     const plots = [{ file: 'overview.svg', title: 'CPU per delivery', svg: overview(results) }].filter(({ svg }) => svg);
     const texts = { facts: factsTable(results, file), targets: targetTable(runs), overview: plots.map(image).join('\n') };
