@@ -143,18 +143,49 @@ static void client_ready(struct client_set *set, struct client *c)
     count(&set->counters.ready, 1);
 }
 
+static unsigned room_of(const struct options *o, const struct client *c, unsigned subscription)
+{
+    return o->subscriptions == 1 ? c->room : (c->room + subscription) % o->rooms;
+}
+
+static void client_subscribed(struct client_set *set, struct client *c)
+{
+    c->n_answered++;
+    count(&set->counters.subscribed, 1);
+    if (c->n_answered == set->run->options->subscriptions) {
+        client_ready(set, c);
+    }
+}
+
+/* Not all at once: the server's answers would have to wait for our reading them. */
 static void client_subscribe(struct client_set *set, struct client *c)
 {
+    const struct options *o = set->run->options;
     char text[PROTOCOL_TEXT_MAX];
     char destination[256];
-    options_room(set->run->options->destination, c->room, destination, sizeof(destination));
-    size_t n = c->is_publisher ? 0 : set->run->options->protocol->subscribe(text, destination);
-    if (n == 0) {
+    c->state = CLIENT_SUBSCRIBING;
+    while (c->n_asked < o->subscriptions && c->n_asked - c->n_answered < CLIENT_SUBSCRIBES_MAX) {
+        options_room(o->destination, room_of(o, c, c->n_asked), destination, sizeof(destination));
+        size_t n = o->protocol->subscribe(text, c->n_asked, destination);
+        c->n_asked++;
+        if (n == 0) {
+            client_subscribed(set, c);
+        } else if (client_put(c, text, n, NULL, 0, 0, NULL) < 0) {
+            client_close(set, c, "out of memory");
+            return;
+        }
+    }
+    client_flush(set, c);
+}
+
+/* Logged in. */
+static void client_connected(struct client_set *set, struct client *c)
+{
+    if (c->is_publisher) {
         client_ready(set, c);
         return;
     }
-    c->state = CLIENT_SUBSCRIBING;
-    client_say(set, c, text, n);
+    client_subscribe(set, c);
 }
 
 static void client_greet(struct client_set *set, struct client *c)
@@ -162,7 +193,7 @@ static void client_greet(struct client_set *set, struct client *c)
     char text[PROTOCOL_TEXT_MAX];
     size_t n = set->run->options->protocol->hello(text, &set->run->options->login);
     if (n == 0) {
-        client_subscribe(set, c);
+        client_connected(set, c);
         return;
     }
     c->state = CLIENT_GREETING;
@@ -259,25 +290,38 @@ static void wake_publisher(struct client_set *set)
     }
 }
 
+/* Which of its subscriptions a message came for. */
+static unsigned find_subscription(const struct options *o, const struct client *c,
+                                  const struct websocket_frame *frame, unsigned room)
+{
+    if (o->subscriptions == 1) {
+        return 0;
+    }
+    return o->protocol->subscription ? o->protocol->subscription(frame->payload, frame->len)
+                                     : (room + o->rooms - c->room) % o->rooms;
+}
+
 /* Number m belongs to room m % rooms and is number m / rooms there; a room has one publisher, so
  * they come in order. */
-static void client_deliver(struct client_set *set, struct client *c, const uint8_t *body,
-                           size_t len, uint64_t now_ns)
+static void client_deliver(struct client_set *set, struct client *c,
+                           const struct websocket_frame *frame, uint64_t number, uint64_t now_ns)
 {
     struct client_run *run = set->run;
-    uint64_t number = 0;
+    const struct options *o = run->options;
+    unsigned room = (unsigned)(number % o->rooms);
+    unsigned subscription = find_subscription(o, c, frame, room);
     uint64_t intended_ns = 0;
-    if (!read_mark(body, len, &number) || number % run->options->rooms != c->room) {
+    if (subscription >= o->subscriptions || room_of(o, c, subscription) != room) {
         count(&set->counters.foreign, 1);
         return;
     }
     count(&set->counters.delivered, 1);
-    uint64_t in_room = number / run->options->rooms;
-    if (in_room < c->next) {
+    uint32_t in_room = (uint32_t)(number / o->rooms);
+    if (in_room < c->next[subscription]) {
         count(&set->counters.duplicated, 1);
         return;
     }
-    c->next = in_room + 1;
+    c->next[subscription] = in_room + 1;
     enum ledger_answer answer = ledger_delivered(run->ledger, number, &intended_ns);
     if (answer == LEDGER_LAST) {
         wake_publisher(set);
@@ -295,11 +339,17 @@ static void client_protocol(struct client_set *set, struct client *c,
     const struct protocol *protocol = set->run->options->protocol;
     const uint8_t *body = NULL;
     size_t len = 0;
+    uint64_t number = 0;
     switch (protocol->receive(frame->payload, frame->len, &body, &len)) {
     case PROTOCOL_MESSAGE:
         /* Nchan tells a publisher how many there were to hear it */
-        if (!c->is_publisher) {
-            client_deliver(set, c, body, len, now_ns);
+        if (c->is_publisher) {
+            return;
+        }
+        if (read_mark(body, len, &number)) {
+            client_deliver(set, c, frame, number, now_ns);
+        } else {
+            count(&set->counters.foreign, 1);
         }
         return;
     case PROTOCOL_OPENED:
@@ -312,12 +362,16 @@ static void client_protocol(struct client_set *set, struct client *c,
         return;
     case PROTOCOL_CONNECTED:
         if (c->state == CLIENT_GREETING) {
-            client_subscribe(set, c);
+            client_connected(set, c);
         }
         return;
     case PROTOCOL_SUBSCRIBED:
         if (c->state == CLIENT_SUBSCRIBING) {
-            client_ready(set, c);
+            client_subscribed(set, c);
+        }
+        if (c->state == CLIENT_SUBSCRIBING &&
+            c->n_asked - c->n_answered <= CLIENT_SUBSCRIBES_MAX / 2) {
+            client_subscribe(set, c);
         }
         return;
     case PROTOCOL_REFUSED: {
@@ -460,14 +514,17 @@ static void client_event(struct client_set *set, struct client *c, uint32_t even
 int client_set_init(struct client_set *set, struct client_run *run, struct client *clients,
                     unsigned n)
 {
+    unsigned each = run->options->subscriptions;
     *set = (struct client_set){.run = run, .clients = clients, .n = n};
+    set->next = calloc((size_t)n * each + 1, sizeof(*set->next));
     set->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (set->epoll_fd < 0 || reserve_read(set, 0) < 0) {
+    if (!set->next || set->epoll_fd < 0 || reserve_read(set, 0) < 0) {
         perror("loadgen: a loop");
         return -1;
     }
     for (unsigned i = 0; i < n; i++) {
         clients[i].fd = -1;
+        clients[i].next = set->next + (size_t)i * each;
     }
     return 0;
 }
@@ -504,5 +561,6 @@ void client_set_fini(struct client_set *set)
         close(set->epoll_fd);
     }
     free(set->clients);
+    free(set->next);
     free(set->read_mem);
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "deal.h"
 #include "hist.h"
 #include "ledger.h"
 #include "options.h"
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #define CLIENT_READ_BYTES 262144
+#define CLIENT_SUBSCRIBES_MAX 32 /* on their way at a time, per connection */
 
 enum client_state {
     CLIENT_NEW,
@@ -42,15 +44,18 @@ struct client {
     enum client_state state;
     uint32_t events; /* that epoll waits for */
     bool is_publisher;
-    unsigned room;
-    uint64_t next; /* the number within its room that comes next */
+    unsigned room;       /* of its first subscription; the others follow */
+    unsigned n_asked;    /* SUBSCRIBEs that were sent */
+    unsigned n_answered; /* and those that are in force */
+    uint32_t *next;      /* of each subscription: the number within its room that comes next */
     struct client_bytes in;
     struct client_bytes out;
 };
 
 struct client_counters {
     _Atomic uint64_t ready;
-    _Atomic uint64_t closed; /* connections that ended, for whatever reason */
+    _Atomic uint64_t subscribed; /* subscriptions that are in force */
+    _Atomic uint64_t closed;     /* connections that ended, for whatever reason */
     _Atomic uint64_t delivered;
     _Atomic uint64_t duplicated; /* or out of order */
     _Atomic uint64_t foreign;    /* messages that are none of this run */
@@ -74,6 +79,7 @@ struct client_set {
     int epoll_fd;
     bool wakes; /* this thread is not the publisher's */
     struct client *clients;
+    uint32_t *next; /* of all of them */
     unsigned n;
     unsigned n_opened;
     unsigned n_opening;

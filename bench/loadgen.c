@@ -63,10 +63,10 @@ static int deal(struct loadgen *g, unsigned thread)
     }
     for (unsigned i = 0; i < n; i++) {
         clients[i].is_publisher = i < n_publishers;
+        uint64_t number = (uint64_t)(i - n_publishers) * o->threads + thread;
         /* a publisher's room matters only where a connection has just one */
-        clients[i].room = clients[i].is_publisher
-                              ? i % o->rooms
-                              : ((i - n_publishers) * o->threads + thread) % o->rooms;
+        clients[i].room =
+            clients[i].is_publisher ? i % o->rooms : deal_room(o, number * o->subscriptions);
     }
     int result = client_set_init(&g->sets[thread], &g->run, clients, n);
     g->sets[thread].wakes = thread > 0;
@@ -96,14 +96,16 @@ static int connect_all(struct loadgen *g)
 {
     uint64_t total = g->options.subscribers + (g->options.is_idle ? 0 : g->options.publishers);
     uint64_t ready = 0;
+    uint64_t progress = 0;
     uint64_t since_ns = client_now_ns();
     g->report.connections = total;
     while (ready < total) {
         client_set_open(&g->sets[0]);
         client_set_turn(&g->sets[0], 5);
-        uint64_t now_ready = SUM(g, ready);
-        since_ns = now_ready > ready ? client_now_ns() : since_ns;
-        ready = now_ready;
+        uint64_t now_subscribed = SUM(g, subscribed);
+        ready = SUM(g, ready);
+        since_ns = ready + now_subscribed > progress ? client_now_ns() : since_ns;
+        progress = ready + now_subscribed;
         if (SUM(g, closed) > 0 || client_now_ns() - since_ns > PATIENCE_NS) {
             fprintf(stderr, "loadgen: %s: %llu of %llu connections were ready, %llu had ended\n",
                     g->options.label, (unsigned long long)ready, (unsigned long long)total,

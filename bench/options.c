@@ -1,9 +1,12 @@
 #include "options.h"
+#include "deal.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SUBSCRIPTIONS_MAX 10000000
 
 static const char USAGE[] =
     "loadgen --url ws://127.0.0.1:8801/ws [options]\n"
@@ -12,7 +15,8 @@ static const char USAGE[] =
     "room's number,\n"
     "                    and each room has a publisher's connection of its own\n"
     "  --subscribers N   connections that subscribe (1000)\n"
-    "  --rooms N         destinations they are spread over (1)\n"
+    "  --subscriptions N of each of them (1)\n"
+    "  --rooms N         destinations that the subscriptions are spread over (1)\n"
     "  --destination T   of a room, %d is its number (/topic/bench.%d)\n"
     "  --publishers N    connections that send; a room belongs to one of them (1)\n"
     "  --body BYTES      of a message, at least 16 (200)\n"
@@ -32,6 +36,7 @@ enum {
     OPT_PUBLISH_URL,
     OPT_PROTOCOL,
     OPT_SUBSCRIBERS,
+    OPT_SUBSCRIPTIONS,
     OPT_ROOMS,
     OPT_DESTINATION,
     OPT_PUBLISHERS,
@@ -57,6 +62,7 @@ static const struct option LONG[] = {
     {"publish-url", required_argument, NULL, OPT_PUBLISH_URL},
     {"protocol", required_argument, NULL, OPT_PROTOCOL},
     {"subscribers", required_argument, NULL, OPT_SUBSCRIBERS},
+    {"subscriptions", required_argument, NULL, OPT_SUBSCRIPTIONS},
     {"rooms", required_argument, NULL, OPT_ROOMS},
     {"destination", required_argument, NULL, OPT_DESTINATION},
     {"publishers", required_argument, NULL, OPT_PUBLISHERS},
@@ -145,6 +151,8 @@ static int parse_one(struct options *o, int opt,
         return parse_protocol(o, value);
     case OPT_SUBSCRIBERS:
         return parse_count(value, &o->subscribers);
+    case OPT_SUBSCRIPTIONS:
+        return parse_count(value, &o->subscriptions);
     case OPT_ROOMS:
         return parse_count(value, &o->rooms);
     case OPT_DESTINATION:
@@ -238,6 +246,20 @@ static void complete(struct options *o)
     }
 }
 
+static int check_subscriptions(const struct options *o)
+{
+    if (o->subscriptions == 0 || deal_count(o) > SUBSCRIPTIONS_MAX) {
+        return complain("none, or too many", "--subscriptions");
+    }
+    if (o->subscriptions > 1 && o->protocol->path_is_room) {
+        return complain("a connection has one room", "--subscriptions");
+    }
+    if (o->subscriptions > o->rooms && !o->protocol->subscription) {
+        return complain("more than rooms: who could tell them apart?", "--subscriptions");
+    }
+    return o->rooms > deal_count(o) ? complain("each room needs a subscription", "--rooms") : 0;
+}
+
 static int check(const struct options *o)
 {
     if (!o->url.text) {
@@ -246,8 +268,8 @@ static int check(const struct options *o)
     if (o->subscribers == 0 || o->rooms == 0 || o->threads == 0 || o->connecting == 0) {
         return complain("must not be 0", "--subscribers, --rooms, --threads, --connecting");
     }
-    if (o->rooms > o->subscribers) {
-        return complain("each room needs a subscriber", "--rooms");
+    if (check_subscriptions(o) < 0) {
+        return -1;
     }
     if (!o->is_idle && (o->publishers == 0 || o->publishers > o->rooms)) {
         return complain("one to as many as there are rooms", "--publishers");
@@ -264,6 +286,7 @@ int options_parse(struct options *o, int argc, char **argv)
                           .protocol = &protocol_stomp,
                           .destination = "/topic/bench.%d",
                           .subscribers = 1000,
+                          .subscriptions = 1,
                           .rooms = 1,
                           .publishers = 1,
                           .threads = 1,

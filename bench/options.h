@@ -29,6 +29,7 @@ struct options {
     struct protocol_login login;
     const char *destination; /* with one %d for the room, or none for one room */
     unsigned subscribers;
+    unsigned subscriptions; /* of each subscriber */
     unsigned rooms;
     unsigned publishers; /* connections that send; room r belongs to number r % publishers */
     unsigned threads;

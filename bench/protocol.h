@@ -39,7 +39,7 @@ struct protocol {
     /* Each writes one WebSocket payload and returns its length; 0 means that there is nothing to
      * send, and that the event which would answer it is taken as come. */
     size_t (*hello)(char *text, const struct protocol_login *login);
-    size_t (*subscribe)(char *text, const char *destination);
+    size_t (*subscribe)(char *text, unsigned number, const char *destination);
 
     /* What stands before and behind the body of a message to `destination`. */
     size_t (*publish_head)(char *text, const char *destination, size_t body_len);
@@ -47,6 +47,10 @@ struct protocol {
 
     enum protocol_event (*receive)(const uint8_t *payload, size_t len, const uint8_t **body,
                                    size_t *body_len);
+
+    /* Of a message: the number that the subscription was given, UINT_MAX when it has none. NULL:
+     * messages of this protocol do not say. */
+    unsigned (*subscription)(const uint8_t *payload, size_t len);
 };
 
 extern const struct protocol protocol_stomp;

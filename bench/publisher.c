@@ -27,9 +27,7 @@ int publisher_init(struct publisher *p, struct client_set *set)
         return -1;
     }
     memset(p->body, 'x', o->body_bytes);
-    for (unsigned i = 0; i < o->subscribers; i++) {
-        p->room_size[i % o->rooms]++;
-    }
+    deal_sizes(o, p->room_size);
     return 0;
 }
 

@@ -12,7 +12,7 @@
 struct publisher {
     struct client_set *set;
     unsigned n;              /* clients 0 to n-1 of the set are publishers */
-    uint32_t *room_size;     /* subscribers of each room */
+    uint32_t *room_size;     /* deliveries of a message to each room */
     struct client **written; /* of this turn: what they were given is still to be flushed */
     unsigned n_written;
     uint8_t *body;

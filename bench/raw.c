@@ -8,8 +8,9 @@ static size_t raw_hello(char *text, const struct protocol_login *login)
     return 0;
 }
 
-static size_t raw_subscribe(char *text, const char *destination)
+static size_t raw_subscribe(char *text, unsigned number, const char *destination)
 {
+    (void)number;
     (void)text;
     (void)destination;
     return 0;

@@ -97,7 +97,8 @@ void report_print(const struct report *r, const struct options *o)
     print_text("label", o->label);
     print_text("url", o->url.text);
     print_text("protocol", o->protocol->name);
-    printf("\"subscribers\":%u,\"rooms\":%u,", o->subscribers, o->rooms);
+    printf("\"subscribers\":%u,\"subscriptions\":%u,\"rooms\":%u,", o->subscribers,
+           o->subscriptions, o->rooms);
     print_connect(r, o);
     if (!o->is_idle) {
         print_measured(r, o);

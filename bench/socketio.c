@@ -28,8 +28,9 @@ static size_t socketio_hello(char *text, const struct protocol_login *login)
     return put(text, "40");
 }
 
-static size_t socketio_subscribe(char *text, const char *destination)
+static size_t socketio_subscribe(char *text, unsigned number, const char *destination)
 {
+    (void)number;
     return (size_t)snprintf(text, PROTOCOL_TEXT_MAX, "420[\"sub\",\"%s\"]", destination);
 }
 

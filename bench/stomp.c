@@ -1,6 +1,7 @@
 /* STOMP 1.2 as a load generator speaks it: protocol.h tells what is wanted. */
 #include "protocol.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,10 +18,12 @@ static size_t stomp_hello(char *text, const struct protocol_login *login)
     return (size_t)n + 1; /* with the NUL that ends a frame */
 }
 
-static size_t stomp_subscribe(char *text, const char *destination)
+/* Receipts are counted, so all have the same name. */
+static size_t stomp_subscribe(char *text, unsigned number, const char *destination)
 {
     return (size_t)snprintf(text, PROTOCOL_TEXT_MAX,
-                            "SUBSCRIBE\nid:sub-0\nreceipt:sub\ndestination:%s\n\n", destination) +
+                            "SUBSCRIBE\nid:sub-%u\nreceipt:sub\ndestination:%s\n\n", number,
+                            destination) +
            1;
 }
 
@@ -43,6 +46,18 @@ static int begins(const uint8_t *payload, size_t len, const char *text)
     return len >= n && memcmp(payload, text, n) == 0;
 }
 
+static unsigned read_number(const uint8_t *text, const uint8_t *end)
+{
+    unsigned number = 0;
+    if (text == end || *text < '0' || *text > '9') {
+        return UINT_MAX;
+    }
+    for (; text < end && *text >= '0' && *text <= '9'; text++) {
+        number = number * 10 + (*text - (unsigned)'0');
+    }
+    return number;
+}
+
 /* The body is found by the empty line alone: its length is checked by the number that it carries.
  */
 static void find_body(const uint8_t *payload, size_t len, const uint8_t **body, size_t *body_len)
@@ -58,6 +73,20 @@ static void find_body(const uint8_t *payload, size_t len, const uint8_t **body, 
         }
     }
     *body_len = (size_t)(end - *body);
+}
+
+static unsigned stomp_subscription(const uint8_t *payload, size_t len)
+{
+    static const char HEADER[] = "subscription:sub-";
+    const uint8_t *end = payload + len;
+    const uint8_t *line = payload;
+    while ((line = memchr(line, '\n', (size_t)(end - line))) != NULL && ++line < end &&
+           *line != '\n') {
+        if (begins(line, (size_t)(end - line), HEADER)) {
+            return read_number(line + sizeof(HEADER) - 1, end);
+        }
+    }
+    return UINT_MAX;
 }
 
 static enum protocol_event stomp_receive(const uint8_t *payload, size_t len, const uint8_t **body,
@@ -90,4 +119,5 @@ const struct protocol protocol_stomp = {
     .publish_head = stomp_publish_head,
     .publish_tail = stomp_publish_tail,
     .receive = stomp_receive,
+    .subscription = stomp_subscription,
 };
