@@ -6,7 +6,6 @@ import { loadavg } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { peers, quiet, Unavailable } from './peers.mjs';
-import { recover } from './recover.mjs';
 
 const run = promisify(execFile);
 const FIRST_PORT = Number(process.env.SG_BENCH_PORT_BASE ?? 8700) + 50;
@@ -52,29 +51,45 @@ function peaks(pids) {
     return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, peak(pid)]));
 }
 
-async function drive(peer, { services, bin, quick }, one, label) {
-    if (one.script) {
-        return recover({ services, bin, quick, peer });
-    }
+async function drive(peer, bin, one, label) {
     const pids = Object.entries(peer.pids).flatMap(([name, pid]) => ['--pid', `${name}=${pid}`]);
     const result = await loadgen(bin, ['--label', label, ...peer.args, ...pids, ...one.args]);
     return { ...result, peak_rss_bytes: peaks(peer.pids) };
 }
 
+async function drivePeer(context, scenario, one) {
+    const options = one.options ?? {};
+    const ports = { port: await nextPort(), tlsPort: await nextPort() };
+    const peer = await peers[one.peer]({ ...context, ...ports, ...options, tls: options.tls && context.tls });
+    try {
+        return await drive(peer, context.bin, one, `${scenario.key}: ${one.name}`);
+    } finally {
+        await peer.stop();
+    }
+}
+
+// A broker that is cut from under many rooms has a client of its own: recover.mjs.
+async function cutBroker(context, one) {
+    const { recover } = await import('./recover.mjs').catch(() => {
+        throw new Unavailable('there is no bench/recover.mjs');
+    });
+    const details = await recover({ ...context, port: await nextPort(), ...one.recover });
+    const { hearing, confirm_ms, settled_ms } = details;
+    return {
+        recover: { all_heard_ms: hearing.hears_again_ms, settled_ms, publish_max_ms: confirm_ms.restoring.max, publish_before_max_ms: confirm_ms.before.max },
+        details,
+    };
+}
+
 // context: { services, bin, dir, quick, tls }. What cannot be had here is { unavailable }, what went wrong { failed }.
 export async function measure(context, scenario, one) {
-    const options = one.options ?? {};
     const load_before = loadavg()[0]; // was the machine ours?
-    let peer;
     try {
         if (!context.quick) {
             await quiet(context.services.pid);
         }
-        peer = await peers[one.peer]({ ...context, port: await nextPort(), ...options, tls: options.tls && context.tls });
-        return { load_before, ...(await drive(peer, context, one, `${scenario.key}: ${one.name}`)) };
+        return { load_before, ...(await (one.recover ? cutBroker(context, one) : drivePeer(context, scenario, one))) };
     } catch (error) {
         return { load_before, [error instanceof Unavailable ? 'unavailable' : 'failed']: error.message };
-    } finally {
-        await peer?.stop();
     }
 }

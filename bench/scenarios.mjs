@@ -98,6 +98,7 @@ function idle(scale) {
 
 function hard(scale) {
     const n = scale.quick ? 100 : 500;
+    const rooms = scale.quick ? 1000 : 100000;
     const storm = scale.quick ? 300 : 10000;
     const body = ['--body', scale.quick ? 16384 : 4096, '--rate', 200];
     const fast = ['--subscribers', n, ...body, '--settle', 0.3, '--warmup', scale.quick ? 0.2 : 1, '--duration', scale.quick ? 1 : 3];
@@ -120,8 +121,8 @@ function hard(scale) {
         {
             key: 'recover',
             table: 'recover',
-            title: `${thousands(scale.quick ? 1000 : 100000)} live rooms, the connection to the broker is cut`,
-            cases: [{ name: 'gateway', peer: 'gateway', rounds: 1, script: 'recover' }],
+            title: `${thousands(rooms)} live rooms, the connection to the broker is cut`,
+            cases: [{ name: 'gateway', peer: 'gateway', rounds: 1, recover: { rooms, connections: scale.quick ? 10 : 400 } }],
         },
     ].map((scenario) => ({ group: scenario.key, ...scenario }));
 }

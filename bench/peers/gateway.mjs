@@ -1,15 +1,13 @@
 // stompgate, and the plugin of the broker that stands behind it.
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import http from 'node:http';
-import https from 'node:https';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { Server, Unavailable, until } from './process.mjs';
 
 const run = promisify(execFile);
 
-function config({ port, amqpPort, threads, tls }) {
+function config({ port, tlsPort, amqpPort, threads, tls, extra }) {
     return `
 [gateway]
 name = "bench"
@@ -20,13 +18,23 @@ anonymous = true
 threads = ${threads}
 drain_ms = 0
 log_level = "info"
-${tls ? `tls_cert = "${tls.cert}"\ntls_key = "${tls.key}"` : ''}
 
 [broker]
 hosts = ["127.0.0.1:${amqpPort}"]
 user = "guest"
 password = "guest"
-`;
+${extra}${
+    tls
+        ? `
+[tls]
+enabled = true
+bind = "127.0.0.1"
+port = ${tlsPort}
+certificate = "${tls.cert}"
+key = "${tls.key}"
+`
+        : ''
+}`;
 }
 
 // A build without TLS does not know the keys.
@@ -36,33 +44,24 @@ async function checkConfig(file, args) {
     });
 }
 
-function status(url) {
-    return new Promise((resolve) => {
-        const get = url.startsWith('https:') ? https.get : http.get;
-        get(url, { rejectUnauthorized: false, agent: false }, (response) => {
-            response.resume();
-            resolve(response.statusCode);
-        }).on('error', () => resolve(0));
-    });
-}
-
-export async function gateway({ services, bin, dir, port, threads = 1, tls }) {
+// With tls, a second port: the first goes on without. `extra`: lines of [broker].
+export async function gateway({ services, bin, dir, port, tlsPort, threads = 1, tls, extra = '' }) {
     const file = path.join(dir, 'gateway.toml');
     const program = path.join(bin, 'stompgate');
     const args = ['--config', file];
-    writeFileSync(file, config({ port, amqpPort: services.ports.SG_AMQP_PORT, threads, tls }));
+    writeFileSync(file, config({ port, tlsPort, amqpPort: services.ports.SG_AMQP_PORT, threads, tls, extra }));
     if (tls) {
         await checkConfig(program, args);
     }
     const server = await new Server('gateway', program, args, path.join(dir, 'gateway.log')).listening();
     try {
-        await until(async () => (await status(`http${tls ? 's' : ''}://127.0.0.1:${port}/readyz`)) === 200, 'the gateway to be ready');
+        await until(async () => (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => ({}))).ok, 'the gateway to be ready');
     } catch (error) {
         await server.stop();
         throw error;
     }
     return {
-        args: ['--url', `${tls ? 'wss' : 'ws'}://127.0.0.1:${port}/ws`],
+        args: ['--url', tls ? `wss://127.0.0.1:${tlsPort}/ws` : `ws://127.0.0.1:${port}/ws`],
         pids: { gateway: server.pid, broker: services.pid },
         stop: () => server.stop(),
     };

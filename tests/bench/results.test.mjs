@@ -126,7 +126,7 @@ test('the matrix names each scenario once, and each case within it', () => {
         for (const { key, cases, title, table: kind } of all) {
             assert.ok(title && kind, key);
             assert.equal(new Set(cases.map(({ name }) => name)).size, cases.length, key);
-            assert.ok(cases.every(({ args, script }) => script || args.every((arg) => arg !== undefined && arg !== '')), key);
+            assert.ok(cases.every(({ args, recover }) => recover || args.every((arg) => arg !== undefined && arg !== '')), key);
         }
     }
 });
