@@ -7,10 +7,13 @@
  */
 #pragma once
 
+#include "bytes.h"
 #include "deal.h"
 #include "hist.h"
+#include "inlet.h"
 #include "ledger.h"
 #include "options.h"
+#include "tls.h"
 
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -18,7 +21,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CLIENT_READ_BYTES 262144
 #define CLIENT_SUBSCRIBES_MAX 32 /* on their way at a time, per connection */
 
 enum client_state {
@@ -32,13 +34,6 @@ enum client_state {
     CLIENT_CLOSED
 };
 
-/* Bytes that wait; mem is NULL while there are none. */
-struct client_bytes {
-    uint8_t *mem;
-    size_t len;
-    size_t cap;
-};
-
 struct client {
     int fd;
     enum client_state state;
@@ -48,8 +43,9 @@ struct client {
     unsigned n_asked;    /* SUBSCRIBEs that were sent */
     unsigned n_answered; /* and those that are in force */
     uint32_t *next;      /* of each subscription: the number within its room that comes next */
-    struct client_bytes in;
-    struct client_bytes out;
+    struct tls *tls;     /* NULL: plain */
+    struct bytes in;     /* the begin of a frame */
+    struct bytes out;
 };
 
 struct client_counters {
@@ -66,6 +62,7 @@ struct client_run {
     const struct options *options;
     struct sockaddr_in address;
     struct sockaddr_in publish_address;
+    struct tls_context *tls; /* NULL: nobody speaks it */
     struct ledger *ledger;
     int wake_fd; /* an eventfd: the last delivery of a message was seen by another thread than the
                     publisher's */
@@ -85,8 +82,7 @@ struct client_set {
     unsigned n_opening;
     struct client_counters counters;
     struct hist latency;
-    uint8_t *read_mem; /* CLIENT_READ_BYTES and room for what was left over from before */
-    size_t read_cap;
+    struct inlet inlet;
 };
 
 uint64_t client_now_ns(void);

@@ -2,7 +2,8 @@
  * numbers mean.
  *
  * - options.c: the command line; report.c: JSON; process.c: /proc of the servers
- * - client.c: connections on one loop; publisher.c: when to send what; ledger.c: what is on its way
+ * - client*.c: connections on one loop, tls.c under them; deal.c: who subscribes to what
+ * - publisher.c: when to send what; ledger.c: what is on its way
  * - websocket.c, and stomp.c, raw.c, socketio.c within: bytes in, frames out; hist.c: latencies
  *
  * Thread 0 holds the publishers, its share of the subscribers and the phases below; the others hold
@@ -202,6 +203,10 @@ static int start(struct loadgen *g)
         find_address(&g->run.publish_address, &g->options.publish_url) < 0) {
         return -1;
     }
+    if ((g->options.url.is_tls || g->options.publish_url.is_tls) &&
+        !(g->run.tls = tls_context_client())) {
+        return -1;
+    }
     if (!g->run.ledger || g->run.wake_fd < 0) {
         perror("loadgen");
         return -1;
@@ -245,6 +250,7 @@ static void stop(struct loadgen *g)
         client_set_fini(&g->sets[i]);
     }
     free(g->run.ledger);
+    tls_context_free(g->run.tls);
 }
 
 static int run(struct loadgen *g)

@@ -1,15 +1,12 @@
-#include "options.h"
-#include "deal.h"
+#include "options_internal.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SUBSCRIPTIONS_MAX 10000000
-
 static const char USAGE[] =
-    "loadgen --url ws://127.0.0.1:8801/ws [options]\n"
+    "loadgen --url ws://127.0.0.1:8801/ws [options]     (wss: TLS, nothing is verified)\n"
     "  --protocol P      stomp, raw or socketio (stomp)\n"
     "  --publish-url U   where publishers connect to, if not to --url. With raw, %d in both is the "
     "room's number,\n"
@@ -31,60 +28,53 @@ static const char USAGE[] =
     "  --login, --passcode, --vhost, --label\n"
     "Prints one JSON object. Exit status: 0 measured, 1 it could not be, 2 wrong usage.\n";
 
-enum {
-    OPT_URL = 256,
-    OPT_PUBLISH_URL,
-    OPT_PROTOCOL,
-    OPT_SUBSCRIBERS,
-    OPT_SUBSCRIPTIONS,
-    OPT_ROOMS,
-    OPT_DESTINATION,
-    OPT_PUBLISHERS,
-    OPT_BODY,
-    OPT_WINDOW,
-    OPT_RATE,
-    OPT_WARMUP,
-    OPT_DURATION,
-    OPT_SETTLE,
-    OPT_IDLE,
-    OPT_THREADS,
-    OPT_CONNECTING,
-    OPT_PID,
-    OPT_LOGIN,
-    OPT_PASSCODE,
-    OPT_VHOST,
-    OPT_LABEL,
-    OPT_HELP
+/* How the value of an option is read. */
+enum kind {
+    COUNT,
+    NUMBER,
+    TEXT,
+    FLAG,
+    /* and those that want a function of their own */
+    URL,
+    PROTOCOL,
+    PID,
+    HELP
 };
 
-static const struct option LONG[] = {
-    {"url", required_argument, NULL, OPT_URL},
-    {"publish-url", required_argument, NULL, OPT_PUBLISH_URL},
-    {"protocol", required_argument, NULL, OPT_PROTOCOL},
-    {"subscribers", required_argument, NULL, OPT_SUBSCRIBERS},
-    {"subscriptions", required_argument, NULL, OPT_SUBSCRIPTIONS},
-    {"rooms", required_argument, NULL, OPT_ROOMS},
-    {"destination", required_argument, NULL, OPT_DESTINATION},
-    {"publishers", required_argument, NULL, OPT_PUBLISHERS},
-    {"body", required_argument, NULL, OPT_BODY},
-    {"window", required_argument, NULL, OPT_WINDOW},
-    {"rate", required_argument, NULL, OPT_RATE},
-    {"warmup", required_argument, NULL, OPT_WARMUP},
-    {"duration", required_argument, NULL, OPT_DURATION},
-    {"settle", required_argument, NULL, OPT_SETTLE},
-    {"idle", no_argument, NULL, OPT_IDLE},
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"connecting", required_argument, NULL, OPT_CONNECTING},
-    {"pid", required_argument, NULL, OPT_PID},
-    {"login", required_argument, NULL, OPT_LOGIN},
-    {"passcode", required_argument, NULL, OPT_PASSCODE},
-    {"vhost", required_argument, NULL, OPT_VHOST},
-    {"label", required_argument, NULL, OPT_LABEL},
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
+/* An option, and the field of struct options that it fills. */
+static const struct rule {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+} RULES[] = {
+    {"url", URL, offsetof(struct options, url)},
+    {"publish-url", URL, offsetof(struct options, publish_url)},
+    {"protocol", PROTOCOL, 0},
+    {"subscribers", COUNT, offsetof(struct options, subscribers)},
+    {"subscriptions", COUNT, offsetof(struct options, subscriptions)},
+    {"rooms", COUNT, offsetof(struct options, rooms)},
+    {"destination", TEXT, offsetof(struct options, destination)},
+    {"publishers", COUNT, offsetof(struct options, publishers)},
+    {"body", COUNT, offsetof(struct options, body_bytes)},
+    {"window", COUNT, offsetof(struct options, window)},
+    {"rate", NUMBER, offsetof(struct options, rate)},
+    {"warmup", NUMBER, offsetof(struct options, warmup_s)},
+    {"duration", NUMBER, offsetof(struct options, duration_s)},
+    {"settle", NUMBER, offsetof(struct options, settle_s)},
+    {"idle", FLAG, offsetof(struct options, is_idle)},
+    {"threads", COUNT, offsetof(struct options, threads)},
+    {"connecting", COUNT, offsetof(struct options, connecting)},
+    {"pid", PID, 0},
+    {"login", TEXT, offsetof(struct options, login.login)},
+    {"passcode", TEXT, offsetof(struct options, login.passcode)},
+    {"vhost", TEXT, offsetof(struct options, login.vhost)},
+    {"label", TEXT, offsetof(struct options, label)},
+    {"help", HELP, 0},
 };
 
-static int complain(const char *what, const char *value)
+#define N_RULES (sizeof(RULES) / sizeof(RULES[0]))
+
+int options_complain(const char *what, const char *value)
 {
     fprintf(stderr, "loadgen: %s: %s\n", what, value);
     return -1;
@@ -94,8 +84,8 @@ static int parse_count(const char *text, unsigned *value)
 {
     char *end = NULL;
     unsigned long n = strtoul(text, &end, 10);
-    if (end == text || *end != '\0' || n > 1000000) {
-        return complain("not a count", text);
+    if (end == text || *end != '\0' || n > 100000000) {
+        return options_complain("not a count", text);
     }
     *value = (unsigned)n;
     return 0;
@@ -105,16 +95,18 @@ static int parse_number(const char *text, double *value)
 {
     char *end = NULL;
     *value = strtod(text, &end);
-    return end == text || *end != '\0' || *value < 0 ? complain("not a number", text) : 0;
+    return end == text || *end != '\0' || *value < 0 ? options_complain("not a number", text) : 0;
 }
 
 static int parse_url(struct options_url *u, const char *text)
 {
     unsigned port = 0;
     u->text = text;
-    int n = sscanf(text, "ws://%127[^:/]:%u%255s", u->host, &port, u->path);
+    u->is_tls = strncmp(text, "wss:", 4) == 0;
+    int n = sscanf(text, u->is_tls ? "wss://%127[^:/]:%u%255s" : "ws://%127[^:/]:%u%255s", u->host,
+                   &port, u->path);
     if (n < 2 || port == 0 || port > 65535) {
-        return complain("not ws://ADDRESS:PORT/PATH", text);
+        return options_complain("not ws://ADDRESS:PORT/PATH or wss://ADDRESS:PORT/PATH", text);
     }
     u->port = (uint16_t)port;
     return 0;
@@ -123,161 +115,67 @@ static int parse_url(struct options_url *u, const char *text)
 static int parse_protocol(struct options *o, const char *name)
 {
     o->protocol = protocol_find(name);
-    return o->protocol ? 0 : complain("not a protocol", name);
+    return o->protocol ? 0 : options_complain("not a protocol", name);
 }
 
 static int parse_pid(struct options *o, char *text)
 {
     char *equals = strchr(text, '=');
     if (!equals || atol(equals + 1) <= 0 || o->n_pids == OPTIONS_PIDS_MAX) {
-        return complain("not NAME=PID, or too many", text);
+        return options_complain("not NAME=PID, or too many", text);
     }
     *equals = '\0';
     o->pids[o->n_pids++] = (struct options_pid){.name = text, .pid = (pid_t)atol(equals + 1)};
     return 0;
 }
 
-/* Flat: one line per option. */
-static int parse_one(struct options *o, int opt,
-                     char *value) /* NOLINT(readability-function-size) */
+static int apply(struct options *o, const struct rule *rule, char *value)
 {
-    unsigned n = 0;
-    switch (opt) {
-    case OPT_URL:
-        return parse_url(&o->url, value);
-    case OPT_PUBLISH_URL:
-        return parse_url(&o->publish_url, value);
-    case OPT_PROTOCOL:
+    void *field = (char *)o + rule->offset;
+    switch (rule->kind) {
+    case COUNT:
+        return parse_count(value, field);
+    case NUMBER:
+        return parse_number(value, field);
+    case TEXT:
+        *(const char **)field = value;
+        return 0;
+    case FLAG:
+        *(bool *)field = true;
+        return 0;
+    case URL:
+        return parse_url(field, value);
+    case PROTOCOL:
         return parse_protocol(o, value);
-    case OPT_SUBSCRIBERS:
-        return parse_count(value, &o->subscribers);
-    case OPT_SUBSCRIPTIONS:
-        return parse_count(value, &o->subscriptions);
-    case OPT_ROOMS:
-        return parse_count(value, &o->rooms);
-    case OPT_DESTINATION:
-        o->destination = value;
-        return 0;
-    case OPT_PUBLISHERS:
-        return parse_count(value, &o->publishers);
-    case OPT_BODY:
-        if (parse_count(value, &n) < 0) {
-            return -1;
-        }
-        o->body_bytes = n;
-        return 0;
-    case OPT_WINDOW:
-        o->rate = 0;
-        return parse_count(value, &o->window);
-    case OPT_RATE:
-        o->window = 0;
-        return parse_number(value, &o->rate);
-    case OPT_WARMUP:
-        return parse_number(value, &o->warmup_s);
-    case OPT_DURATION:
-        return parse_number(value, &o->duration_s);
-    case OPT_SETTLE:
-        return parse_number(value, &o->settle_s);
-    case OPT_IDLE:
-        o->is_idle = 1;
-        return 0;
-    case OPT_THREADS:
-        return parse_count(value, &o->threads);
-    case OPT_CONNECTING:
-        return parse_count(value, &o->connecting);
-    case OPT_PID:
+    case PID:
         return parse_pid(o, value);
-    case OPT_LOGIN:
-        o->login.login = value;
-        return 0;
-    case OPT_PASSCODE:
-        o->login.passcode = value;
-        return 0;
-    case OPT_VHOST:
-        o->login.vhost = value;
-        return 0;
-    case OPT_LABEL:
-        o->label = value;
-        return 0;
-    case OPT_HELP:
+    case HELP:
         fputs(USAGE, stdout);
         return 1;
-    default:
-        fputs(USAGE, stderr);
-        return -1;
     }
+    return -1;
 }
 
-/* What names a room holds one %d and nothing else of that kind. */
-static int check_pattern(const struct options *o, const char *pattern)
+static int parse_all(struct options *o, int argc, char **argv)
 {
-    const char *mark = strchr(pattern, '%');
-    if (mark && (mark[1] != 'd' || strchr(mark + 1, '%'))) {
-        return complain("one %d, or no %", pattern);
+    struct option names[N_RULES + 1] = {{NULL, 0, NULL, 0}};
+    int number;
+    for (size_t i = 0; i < N_RULES; i++) {
+        bool is_alone = RULES[i].kind == FLAG || RULES[i].kind == HELP;
+        names[i] = (struct option){RULES[i].name, is_alone ? no_argument : required_argument, NULL,
+                                   256 + (int)i};
     }
-    if (!mark && o->rooms > 1) {
-        return complain("several rooms want a %d in what names them", pattern);
-    }
-    return strlen(pattern) > 200 ? complain("too long", pattern) : 0;
-}
-
-static int check_rooms(const struct options *o)
-{
-    if (!o->protocol->path_is_room) {
-        return check_pattern(o, o->destination);
-    }
-    return check_pattern(o, o->url.path) < 0 ? -1 : check_pattern(o, o->publish_url.path);
-}
-
-/* What follows from other options. */
-static void complete(struct options *o)
-{
-    if (!o->publish_url.text) {
-        o->publish_url = o->url;
-    }
-    if (o->protocol->path_is_room) {
-        o->publishers = o->rooms;
-    }
-    struct options_url *urls[] = {&o->url, &o->publish_url};
-    for (int i = 0; i < 2; i++) {
-        if (urls[i]->path[0] == '\0') {
-            snprintf(urls[i]->path, sizeof(urls[i]->path), "%s", o->protocol->path);
+    while ((number = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (number < 256) {
+            fputs(USAGE, stderr);
+            return -1;
+        }
+        int result = apply(o, &RULES[number - 256], optarg);
+        if (result != 0) {
+            return result;
         }
     }
-}
-
-static int check_subscriptions(const struct options *o)
-{
-    if (o->subscriptions == 0 || deal_count(o) > SUBSCRIPTIONS_MAX) {
-        return complain("none, or too many", "--subscriptions");
-    }
-    if (o->subscriptions > 1 && o->protocol->path_is_room) {
-        return complain("a connection has one room", "--subscriptions");
-    }
-    if (o->subscriptions > o->rooms && !o->protocol->subscription) {
-        return complain("more than rooms: who could tell them apart?", "--subscriptions");
-    }
-    return o->rooms > deal_count(o) ? complain("each room needs a subscription", "--rooms") : 0;
-}
-
-static int check(const struct options *o)
-{
-    if (!o->url.text) {
-        return complain("missing", "--url");
-    }
-    if (o->subscribers == 0 || o->rooms == 0 || o->threads == 0 || o->connecting == 0) {
-        return complain("must not be 0", "--subscribers, --rooms, --threads, --connecting");
-    }
-    if (check_subscriptions(o) < 0) {
-        return -1;
-    }
-    if (!o->is_idle && (o->publishers == 0 || o->publishers > o->rooms)) {
-        return complain("one to as many as there are rooms", "--publishers");
-    }
-    if (o->body_bytes < 16 || (o->window == 0 && o->rate <= 0) || o->window > 10000) {
-        return complain("out of range", "--body, --window or --rate");
-    }
-    return check_rooms(o);
+    return optind < argc ? options_complain("unknown argument", argv[optind]) : 0;
 }
 
 int options_parse(struct options *o, int argc, char **argv)
@@ -292,30 +190,10 @@ int options_parse(struct options *o, int argc, char **argv)
                           .threads = 1,
                           .connecting = 32,
                           .body_bytes = 200,
-                          .window = 20,
+                          .window = OPTIONS_NO_WINDOW,
                           .settle_s = 1,
                           .warmup_s = 2,
                           .duration_s = 10};
-    int opt;
-    while ((opt = getopt_long(argc, argv, "", LONG, NULL)) != -1) {
-        int result = parse_one(o, opt, optarg);
-        if (result != 0) {
-            return result;
-        }
-    }
-    if (optind < argc) {
-        return complain("unknown argument", argv[optind]);
-    }
-    complete(o);
-    return check(o);
-}
-
-void options_room(const char *pattern, unsigned room, char *text, size_t len)
-{
-    const char *mark = strchr(pattern, '%');
-    if (mark) {
-        snprintf(text, len, "%.*s%u%s", (int)(mark - pattern), pattern, room, mark + 2);
-    } else {
-        snprintf(text, len, "%s", pattern);
-    }
+    int result = parse_all(o, argc, argv);
+    return result == 0 ? options_finish(o) : result;
 }

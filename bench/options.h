@@ -3,7 +3,7 @@
 
 #include "protocol.h"
 
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,6 +19,7 @@ struct options_url {
     char host[128];
     char path[256]; /* of a protocol whose rooms are paths: with one %d, or none for one room */
     uint16_t port;
+    bool is_tls; /* wss:// */
 };
 
 struct options {
@@ -34,13 +35,13 @@ struct options {
     unsigned publishers; /* connections that send; room r belongs to number r % publishers */
     unsigned threads;
     unsigned connecting; /* handshakes at a time, per thread */
-    size_t body_bytes;
+    unsigned body_bytes;
     unsigned window; /* closed loop: messages on their way at a time; 0: `rate` holds */
     double rate;     /* messages per second */
     double settle_s; /* between the last subscription and the memory reading */
     double warmup_s;
     double duration_s;
-    int is_idle; /* connect and subscribe only */
+    bool is_idle; /* connect and subscribe only */
     struct options_pid pids[OPTIONS_PIDS_MAX];
     unsigned n_pids;
 };

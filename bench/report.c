@@ -74,7 +74,7 @@ static void print_measured(const struct report *r, const struct options *o)
 {
     double seconds = (double)(r->until.at_ns - r->from.at_ns) / 1e9;
     uint64_t delivered = r->until.delivered - r->from.delivered;
-    printf("\"publishers\":%u,\"body_bytes\":%zu,\"window\":%u,\"rate\":%g,\"seconds\":%.3f,"
+    printf("\"publishers\":%u,\"body_bytes\":%u,\"window\":%u,\"rate\":%g,\"seconds\":%.3f,"
            "\"delivered\":%llu,"
            "\"delivered_per_s\":%.1f,",
            o->publishers, o->body_bytes, o->window, o->rate, seconds, (unsigned long long)delivered,

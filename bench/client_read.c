@@ -1,0 +1,205 @@
+#include "client_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool read_mark(const uint8_t *body, size_t len, uint64_t *number)
+{
+    if (len < CLIENT_MARK_LEN || body[0] != 'S' || body[1] != 'G') {
+        return false;
+    }
+    *number = 0;
+    for (size_t i = 2; i < CLIENT_MARK_LEN; i++) {
+        unsigned digit = body[i] <= '9' ? body[i] - (unsigned)'0' : body[i] - 'a' + 10u;
+        if (digit > 15) {
+            return false;
+        }
+        *number = *number << 4 | digit;
+    }
+    return true;
+}
+
+static void wake_publisher(struct client_set *set)
+{
+    uint64_t one = 1;
+    if (set->wakes && write(set->run->wake_fd, &one, sizeof(one)) < 0) {
+        return; /* EAGAIN: it is awake */
+    }
+}
+
+/* Which of its subscriptions a message came for. */
+static unsigned find_subscription(const struct options *o, const struct client *c,
+                                  const struct websocket_frame *frame, unsigned room)
+{
+    if (o->subscriptions == 1) {
+        return 0;
+    }
+    return o->protocol->subscription ? o->protocol->subscription(frame->payload, frame->len)
+                                     : (room + o->rooms - c->room) % o->rooms;
+}
+
+/* Number m belongs to room m % rooms and is number m / rooms there; a room has one publisher, so
+ * they come in order. */
+static void client_deliver(struct client_set *set, struct client *c,
+                           const struct websocket_frame *frame, uint64_t number, uint64_t now_ns)
+{
+    struct client_run *run = set->run;
+    const struct options *o = run->options;
+    unsigned room = (unsigned)(number % o->rooms);
+    unsigned subscription = find_subscription(o, c, frame, room);
+    uint64_t intended_ns = 0;
+    if (subscription >= o->subscriptions || client_room(o, c, subscription) != room) {
+        client_count(&set->counters.foreign, 1);
+        return;
+    }
+    client_count(&set->counters.delivered, 1);
+    uint32_t in_room = (uint32_t)(number / o->rooms);
+    if (in_room < c->next[subscription]) {
+        client_count(&set->counters.duplicated, 1);
+        return;
+    }
+    c->next[subscription] = in_room + 1;
+    enum ledger_answer answer = ledger_delivered(run->ledger, number, &intended_ns);
+    if (answer == LEDGER_LAST) {
+        wake_publisher(set);
+    }
+    if (answer != LEDGER_UNKNOWN &&
+        intended_ns >= atomic_load_explicit(&run->from_ns, memory_order_relaxed) &&
+        intended_ns < atomic_load_explicit(&run->until_ns, memory_order_relaxed)) {
+        hist_record(&set->latency, now_ns - intended_ns);
+    }
+}
+
+static void client_protocol(struct client_set *set, struct client *c,
+                            const struct websocket_frame *frame, uint64_t now_ns)
+{
+    const struct protocol *protocol = set->run->options->protocol;
+    const uint8_t *body = NULL;
+    size_t len = 0;
+    uint64_t number = 0;
+    switch (protocol->receive(frame->payload, frame->len, &body, &len)) {
+    case PROTOCOL_MESSAGE:
+        /* Nchan tells a publisher how many there were to hear it */
+        if (c->is_publisher) {
+            return;
+        }
+        if (read_mark(body, len, &number)) {
+            client_deliver(set, c, frame, number, now_ns);
+        } else {
+            client_count(&set->counters.foreign, 1);
+        }
+        return;
+    case PROTOCOL_OPENED:
+        client_join_opened(set, c);
+        return;
+    case PROTOCOL_PING:
+        client_say(set, c, protocol->pong, strlen(protocol->pong));
+        return;
+    case PROTOCOL_CONNECTED:
+        client_join_connected(set, c);
+        return;
+    case PROTOCOL_SUBSCRIBED:
+        client_join_subscribed(set, c);
+        return;
+    case PROTOCOL_REFUSED: {
+        char text[512];
+        snprintf(text, sizeof(text), "refused: %.*s", (int)(len < 480 ? len : 480),
+                 (const char *)body);
+        client_close(set, c, text);
+        return;
+    }
+    case PROTOCOL_NOTHING:
+        return;
+    }
+}
+
+static void client_frame(struct client_set *set, struct client *c,
+                         const struct websocket_frame *frame, uint64_t now_ns)
+{
+    char text[256];
+    switch (frame->opcode) {
+    case WEBSOCKET_TEXT:
+    case WEBSOCKET_BINARY:
+        if (frame->is_final) {
+            client_protocol(set, c, frame, now_ns);
+            return;
+        }
+        client_close(set, c, "a fragmented message");
+        return;
+    case WEBSOCKET_CLOSE: {
+        int code = frame->len >= 2 ? frame->payload[0] << 8 | frame->payload[1] : 0;
+        int n = frame->len > 2 ? (int)frame->len - 2 : 0;
+        snprintf(text, sizeof(text), "closed by the server: %d %.*s", code, n,
+                 n ? (const char *)frame->payload + 2 : "");
+        client_close(set, c, text);
+        return;
+    }
+    case WEBSOCKET_PING: {
+        uint8_t head[WEBSOCKET_HEAD_MAX];
+        size_t n = websocket_head(head, WEBSOCKET_PONG, frame->len, CLIENT_MASK);
+        websocket_mask(frame->payload, frame->len, CLIENT_MASK);
+        if (bytes_append(&c->out, head, n) == 0 &&
+            bytes_append(&c->out, frame->payload, frame->len) == 0) {
+            client_flush(set, c);
+        }
+        return;
+    }
+    case WEBSOCKET_PONG:
+        return;
+    case WEBSOCKET_CONTINUATION:
+        client_close(set, c, "a fragmented message");
+        return;
+    }
+    client_close(set, c, "an unknown WebSocket opcode");
+}
+
+static size_t upgrade(struct client_set *set, struct client *c, const uint8_t *bytes, size_t len)
+{
+    int n = websocket_answer((const char *)bytes, len);
+    if (n < 0) {
+        client_close(set, c, "no 101 to the handshake");
+    }
+    if (n <= 0) {
+        return 0;
+    }
+    client_join_upgraded(set, c);
+    return (size_t)n;
+}
+
+struct reading {
+    struct client_set *set;
+    struct client *c;
+};
+
+static size_t take(void *owner, uint8_t *bytes, size_t len)
+{
+    const struct reading *reading = owner;
+    struct client *c = reading->c;
+    uint64_t now_ns = client_now_ns();
+    size_t taken = 0;
+    size_t n;
+    struct websocket_frame frame;
+    if (c->state == CLIENT_UPGRADING) {
+        taken = upgrade(reading->set, c, bytes, len);
+        if (taken == 0) {
+            return c->state == CLIENT_CLOSED ? INLET_CLOSED : 0;
+        }
+    }
+    while (c->state != CLIENT_CLOSED &&
+           (n = websocket_take(bytes + taken, len - taken, &frame)) > 0) {
+        client_frame(reading->set, c, &frame, now_ns);
+        taken += n;
+    }
+    return c->state == CLIENT_CLOSED ? INLET_CLOSED : taken;
+}
+
+void client_read(struct client_set *set, struct client *c)
+{
+    struct reading reading = {.set = set, .c = c};
+    struct inlet_socket socket = {.fd = c->fd, .tls = c->tls, .left = &c->in, .owner = &reading};
+    if (inlet_read(&set->inlet, socket, take) == INLET_ENDED) {
+        client_close(set, c, errno ? strerror(errno) : "end of stream");
+    }
+}

@@ -1,0 +1,107 @@
+#include "deal.h"
+#include "options_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SUBSCRIPTIONS_MAX 10000000
+#define ROOMS_MAX 1000000
+#define BODY_MAX (16u << 20)
+
+/* What names a room holds one %d and nothing else of that kind. */
+static int check_pattern(const struct options *o, const char *pattern)
+{
+    const char *mark = strchr(pattern, '%');
+    if (mark && (mark[1] != 'd' || strchr(mark + 1, '%'))) {
+        return options_complain("one %d, or no %", pattern);
+    }
+    if (!mark && o->rooms > 1) {
+        return options_complain("several rooms want a %d in what names them", pattern);
+    }
+    return strlen(pattern) > 200 ? options_complain("too long", pattern) : 0;
+}
+
+static int check_rooms(const struct options *o)
+{
+    if (!o->protocol->path_is_room) {
+        return check_pattern(o, o->destination);
+    }
+    return check_pattern(o, o->url.path) < 0 ? -1 : check_pattern(o, o->publish_url.path);
+}
+
+/* What follows from other options. */
+static void complete(struct options *o)
+{
+    if (o->window == OPTIONS_NO_WINDOW) {
+        o->window = o->rate > 0 ? 0 : 20;
+    }
+    if (!o->publish_url.text) {
+        o->publish_url = o->url;
+    }
+    if (o->protocol->path_is_room) {
+        o->publishers = o->rooms;
+    }
+    struct options_url *urls[] = {&o->url, &o->publish_url};
+    for (int i = 0; i < 2; i++) {
+        if (urls[i]->path[0] == '\0') {
+            snprintf(urls[i]->path, sizeof(urls[i]->path), "%s", o->protocol->path);
+        }
+    }
+}
+
+static int check_subscriptions(const struct options *o)
+{
+    if (o->subscriptions == 0 || deal_count(o) > SUBSCRIPTIONS_MAX) {
+        return options_complain("none, or too many", "--subscriptions");
+    }
+    if (o->subscriptions > 1 && o->protocol->path_is_room) {
+        return options_complain("a connection has one room", "--subscriptions");
+    }
+    if (o->subscriptions > o->rooms && !o->protocol->subscription) {
+        return options_complain("more than rooms: who could tell them apart?", "--subscriptions");
+    }
+    if (o->rooms > ROOMS_MAX) {
+        return options_complain("too many", "--rooms");
+    }
+    return o->rooms > deal_count(o) ? options_complain("each room needs a subscription", "--rooms")
+                                    : 0;
+}
+
+static int check(const struct options *o)
+{
+    if (!o->url.text) {
+        return options_complain("missing", "--url");
+    }
+    if (o->subscribers == 0 || o->rooms == 0 || o->threads == 0 || o->connecting == 0) {
+        return options_complain("must not be 0", "--subscribers, --rooms, --threads, --connecting");
+    }
+    if (check_subscriptions(o) < 0) {
+        return -1;
+    }
+    if (!o->is_idle && (o->publishers == 0 || o->publishers > o->rooms)) {
+        return options_complain("one to as many as there are rooms", "--publishers");
+    }
+    if (o->window > 0 ? o->rate > 0 : o->rate <= 0) {
+        return options_complain("one of them", "--window and --rate");
+    }
+    if (o->body_bytes < 16 || o->body_bytes > BODY_MAX || o->window > 10000) {
+        return options_complain("out of range", "--body or --window");
+    }
+    return check_rooms(o);
+}
+
+int options_finish(struct options *o)
+{
+    complete(o);
+    return check(o);
+}
+
+void options_room(const char *pattern, unsigned room, char *text, size_t len)
+{
+    const char *mark = strchr(pattern, '%');
+    if (mark) {
+        snprintf(text, len, "%.*s%u%s", (int)(mark - pattern), pattern, room, mark + 2);
+    } else {
+        snprintf(text, len, "%s", pattern);
+    }
+}
