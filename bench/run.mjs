@@ -63,7 +63,7 @@ function record(scenario, one, round, result) {
 
 async function measureAll(context) {
     const most = Math.max(10000, Math.min(18000, openFiles() - 500));
-    const all = scenarios({ quick, seconds, most }).filter(({ group }) => isWanted(options.only, group));
+    const all = scenarios({ quick, seconds, most }).filter(({ group, key }) => isWanted(options.only, group) || isWanted(options.only, key));
     const runs = [];
     for (let round = 0; round < rounds; round++) {
         for (const scenario of all) {
