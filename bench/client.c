@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CLIENTS_OF_ADDRESS 2000
+
 uint64_t client_now_ns(void)
 {
     struct timespec now;
@@ -40,23 +42,48 @@ static void release(struct client *c)
     bytes_drop(&c->out, c->out.len);
 }
 
+void client_fate_add(struct client_fate fates[CLIENT_FATES_MAX], unsigned code, uint64_t n)
+{
+    unsigned i = 0;
+    while (i < CLIENT_FATES_MAX - 1 && fates[i].n > 0 && fates[i].code != code) {
+        i++;
+    }
+    fates[i].code = code;
+    fates[i].n += n;
+}
+
+/* That a server ends one that does not read is no fault of the run. */
+static void stalled_ended(struct client_set *set, struct client *c)
+{
+    client_fate_add(set->fates, c->close_code, 1);
+    release(c);
+    c->state = CLIENT_CLOSED;
+    client_count(&set->counters.stalled_closed, 1);
+}
+
 void client_close(struct client_set *set, struct client *c, const char *why)
 {
     static _Atomic bool is_told;
     if (c->state == CLIENT_CLOSED) {
         return;
     }
+    set->n_opening -= is_opening(c) ? 1 : 0;
+    if (c->state == CLIENT_STALLED || c->state == CLIENT_WAKING) {
+        stalled_ended(set, c);
+        return;
+    }
     if (!atomic_exchange(&is_told, true)) {
         fprintf(stderr, "loadgen: %s: a connection ended: %s\n", set->run->options->label, why);
     }
-    set->n_opening -= is_opening(c) ? 1 : 0;
     release(c);
     c->state = CLIENT_CLOSED;
     client_count(&set->counters.closed, 1);
 }
 
-static void client_watch(struct client_set *set, struct client *c, uint32_t events)
+void client_watch(struct client_set *set, struct client *c, bool is_writing)
 {
+    uint32_t events =
+        (c->state == CLIENT_STALLED ? EPOLLRDHUP : EPOLLIN) | (is_writing ? EPOLLOUT : 0);
     struct epoll_event event = {.events = events, .data.ptr = c};
     if (c->events != events && epoll_ctl(set->epoll_fd, EPOLL_CTL_MOD, c->fd, &event) == 0) {
         c->events = events;
@@ -83,8 +110,7 @@ void client_flush(struct client_set *set, struct client *c)
     if (n > 0) {
         bytes_drop(&c->out, (size_t)n);
     }
-    bool is_waiting = c->out.len > 0 && !(c->tls && tls_waits_for_read(c->tls));
-    client_watch(set, c, is_waiting ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    client_watch(set, c, c->out.len > 0 && !(c->tls && tls_waits_for_read(c->tls)));
 }
 
 int client_put(struct client *c, const char *head, size_t head_len, const uint8_t *body,
@@ -110,6 +136,22 @@ void client_say(struct client_set *set, struct client *c, const char *text, size
     client_flush(set, c);
 }
 
+/* The kernel looks for a free port one by one. Beyond some thousand connections between the same
+ * two addresses that takes longer than all else, so on loopback they come from several. */
+static void client_bind(const struct client_set *set, const struct client *c,
+                        const struct sockaddr_in *to)
+{
+    uint32_t host = ntohl(to->sin_addr.s_addr);
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    int one = 1;
+    if (host >> 24 == 127) {
+        from.sin_addr.s_addr =
+            htonl(0x7f000001u + (uint32_t)(c - set->clients) / CLIENTS_OF_ADDRESS);
+        setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+        (void)bind(c->fd, (const struct sockaddr *)&from, sizeof(from)); /* or from wherever */
+    }
+}
+
 static void client_open(struct client_set *set, struct client *c)
 {
     int one = 1;
@@ -121,14 +163,36 @@ static void client_open(struct client_set *set, struct client *c)
         return;
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (c->is_stalled) {
+        int bytes = CLIENT_STALLED_RCVBUF;
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    }
     const struct sockaddr_in *address =
         c->is_publisher ? &set->run->publish_address : &set->run->address;
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = c};
     c->events = event.events;
+    client_bind(set, c, address);
     if ((connect(c->fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
          errno != EINPROGRESS) ||
         epoll_ctl(set->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0) {
         client_close(set, c, strerror(errno));
+    }
+}
+
+/* Reads from now on. What is there may end with the server's reason. */
+static void client_wake(struct client_set *set, struct client *c)
+{
+    c->state = CLIENT_WAKING;
+    client_watch(set, c, c->out.len > 0);
+}
+
+static void wake_all(struct client_set *set)
+{
+    set->is_awake = true;
+    for (unsigned i = 0; i < set->n; i++) {
+        if (set->clients[i].state == CLIENT_STALLED) {
+            client_wake(set, &set->clients[i]);
+        }
     }
 }
 
@@ -141,9 +205,13 @@ static void client_event(struct client_set *set, struct client *c, uint32_t even
     if (events & EPOLLOUT) {
         client_flush(set, c);
     }
+    if (c->state == CLIENT_STALLED && (events & ~(uint32_t)EPOLLOUT)) {
+        client_wake(set, c);
+        return;
+    }
     if (c->state != CLIENT_CLOSED && (events & (EPOLLIN | EPOLLERR | EPOLLHUP))) {
         client_read(set, c);
-        while (c->tls && tls_has_more(c->tls)) {
+        while (c->tls && tls_has_more(c->tls) && c->state != CLIENT_STALLED) {
             client_read(set, c);
         }
         if (c->tls && tls_waits_for_read(c->tls)) {
@@ -154,11 +222,32 @@ static void client_event(struct client_set *set, struct client *c, uint32_t even
 
 /* ---- the set ---- */
 
+/* A row of next_all for each subscription that hears all rooms. */
+static int count_all_rooms(struct client_set *set)
+{
+    const struct options *o = set->run->options;
+    uint32_t rows = 0;
+    for (unsigned i = 0; o->pattern_hears_all && i < set->n; i++) {
+        struct client *c = &set->clients[i];
+        for (unsigned s = 0; !c->is_publisher && s < o->subscriptions; s++) {
+            if (deal_hears_all(o, c->first + s)) {
+                c->next[s] = rows++;
+            }
+        }
+    }
+    set->next_all = rows > 0 ? calloc((size_t)rows * o->rooms, sizeof(*set->next_all)) : NULL;
+    if (rows > 0 && !set->next_all) {
+        perror("loadgen: counters");
+        return -1;
+    }
+    return 0;
+}
+
 int client_set_init(struct client_set *set, struct client_run *run, struct client *clients,
                     unsigned n)
 {
     unsigned each = run->options->subscriptions;
-    *set = (struct client_set){.run = run, .clients = clients, .n = n};
+    *set = (struct client_set){.run = run, .clients = clients, .n = n, .since_ns = client_now_ns()};
     set->next = calloc((size_t)n * each + 1, sizeof(*set->next));
     set->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (!set->next || set->epoll_fd < 0) {
@@ -169,7 +258,7 @@ int client_set_init(struct client_set *set, struct client_run *run, struct clien
         clients[i].fd = -1;
         clients[i].next = set->next + (size_t)i * each;
     }
-    return 0;
+    return count_all_rooms(set);
 }
 
 void client_set_open(struct client_set *set)
@@ -179,15 +268,38 @@ void client_set_open(struct client_set *set)
     }
 }
 
+/* One wheel for all: its hand passes every client once in heartbeat_ms. */
+static void beat(struct client_set *set)
+{
+    const struct options *o = set->run->options;
+    uint64_t turn_ns = (uint64_t)o->login.heartbeat_ms * 1000000;
+    uint64_t hand = (client_now_ns() - set->since_ns) / 1000 * set->n / (turn_ns / 1000);
+    if (hand > set->n_beats + set->n) {
+        set->n_beats = hand - set->n; /* who is late once beats once */
+    }
+    for (; set->n_beats < hand; set->n_beats++) {
+        struct client *c = &set->clients[set->n_beats % set->n];
+        if (c->state >= CLIENT_SUBSCRIBING && c->state <= CLIENT_STALLED) {
+            client_say(set, c, o->protocol->beat, strlen(o->protocol->beat));
+        }
+    }
+}
+
 void client_set_turn(struct client_set *set, int timeout_ms)
 {
     struct epoll_event events[256];
+    if (!set->is_awake && atomic_load_explicit(&set->run->is_waking, memory_order_relaxed)) {
+        wake_all(set);
+    }
     int n = epoll_wait(set->epoll_fd, events, 256, timeout_ms);
     for (int i = 0; i < n; i++) {
         /* without a client: a timer or a wake-up of whoever runs the loop, read by them */
         if (events[i].data.ptr) {
             client_event(set, events[i].data.ptr, events[i].events);
         }
+    }
+    if (set->run->options->login.heartbeat_ms > 0) {
+        beat(set);
     }
 }
 
@@ -201,5 +313,6 @@ void client_set_fini(struct client_set *set)
     }
     free(set->clients);
     free(set->next);
+    free(set->next_all);
     inlet_fini(&set->inlet);
 }

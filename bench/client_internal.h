@@ -18,6 +18,9 @@ static inline void client_count(_Atomic uint64_t *counter, uint64_t n)
 /* Ends a connection. The first of a run says why on stderr. */
 void client_close(struct client_set *set, struct client *c, const char *why);
 
+/* What epoll is to wait for, besides room in the socket. */
+void client_watch(struct client_set *set, struct client *c, bool is_writing);
+
 /* Sends a text message of the protocol. */
 void client_say(struct client_set *set, struct client *c, const char *text, size_t len);
 
@@ -29,9 +32,6 @@ void client_join_upgraded(struct client_set *set, struct client *c);
 void client_join_opened(struct client_set *set, struct client *c);
 void client_join_connected(struct client_set *set, struct client *c);
 void client_join_subscribed(struct client_set *set, struct client *c);
-
-/* The room of one of its subscriptions. */
-unsigned client_room(const struct options *o, const struct client *c, unsigned subscription);
 
 /* The socket has something. */
 void client_read(struct client_set *set, struct client *c);

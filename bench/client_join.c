@@ -6,14 +6,10 @@
 
 static void ready(struct client_set *set, struct client *c)
 {
-    c->state = CLIENT_READY;
+    c->state = c->is_stalled ? CLIENT_STALLED : CLIENT_READY;
     set->n_opening--;
+    client_watch(set, c, c->out.len > 0);
     client_count(&set->counters.ready, 1);
-}
-
-unsigned client_room(const struct options *o, const struct client *c, unsigned subscription)
-{
-    return o->subscriptions == 1 ? c->room : (c->room + subscription) % o->rooms;
 }
 
 static void subscribed(struct client_set *set, struct client *c)
@@ -33,8 +29,7 @@ static void subscribe(struct client_set *set, struct client *c)
     char destination[256];
     c->state = CLIENT_SUBSCRIBING;
     while (c->n_asked < o->subscriptions && c->n_asked - c->n_answered < CLIENT_SUBSCRIBES_MAX) {
-        options_room(o->destination, client_room(o, c, c->n_asked), destination,
-                     sizeof(destination));
+        deal_destination(o, c->first + c->n_asked, destination, sizeof(destination));
         size_t n = o->protocol->subscribe(text, c->n_asked, destination);
         c->n_asked++;
         if (n == 0) {

@@ -40,6 +40,18 @@ static unsigned find_subscription(const struct options *o, const struct client *
                                      : (room + o->rooms - c->room) % o->rooms;
 }
 
+/* Where it counts the messages of a room; NULL: it has not asked for those. */
+static uint32_t *find_next(struct client_set *set, const struct client *c, unsigned subscription,
+                           unsigned room)
+{
+    const struct options *o = set->run->options;
+    if (o->pattern_hears_all && deal_hears_all(o, c->first + subscription)) {
+        return set->next_all + (size_t)c->next[subscription] * o->rooms + room;
+    }
+    unsigned own = o->subscriptions == 1 ? c->room : (c->room + subscription) % o->rooms;
+    return own == room ? &c->next[subscription] : NULL;
+}
+
 /* Number m belongs to room m % rooms and is number m / rooms there; a room has one publisher, so
  * they come in order. */
 static void client_deliver(struct client_set *set, struct client *c,
@@ -50,17 +62,18 @@ static void client_deliver(struct client_set *set, struct client *c,
     unsigned room = (unsigned)(number % o->rooms);
     unsigned subscription = find_subscription(o, c, frame, room);
     uint64_t intended_ns = 0;
-    if (subscription >= o->subscriptions || client_room(o, c, subscription) != room) {
+    uint32_t *next = subscription < o->subscriptions ? find_next(set, c, subscription, room) : NULL;
+    if (!next) {
         client_count(&set->counters.foreign, 1);
         return;
     }
     client_count(&set->counters.delivered, 1);
     uint32_t in_room = (uint32_t)(number / o->rooms);
-    if (in_room < c->next[subscription]) {
+    if (in_room < *next) {
         client_count(&set->counters.duplicated, 1);
         return;
     }
-    c->next[subscription] = in_room + 1;
+    *next = in_room + 1;
     enum ledger_answer answer = ledger_delivered(run->ledger, number, &intended_ns);
     if (answer == LEDGER_LAST) {
         wake_publisher(set);
@@ -79,6 +92,9 @@ static void client_protocol(struct client_set *set, struct client *c,
     const uint8_t *body = NULL;
     size_t len = 0;
     uint64_t number = 0;
+    if (c->state == CLIENT_WAKING) {
+        return;
+    }
     switch (protocol->receive(frame->payload, frame->len, &body, &len)) {
     case PROTOCOL_MESSAGE:
         /* Nchan tells a publisher how many there were to hear it */
@@ -133,6 +149,7 @@ static void client_frame(struct client_set *set, struct client *c,
         int n = frame->len > 2 ? (int)frame->len - 2 : 0;
         snprintf(text, sizeof(text), "closed by the server: %d %.*s", code, n,
                  n ? (const char *)frame->payload + 2 : "");
+        c->close_code = (unsigned)code;
         client_close(set, c, text);
         return;
     }

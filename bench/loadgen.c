@@ -26,6 +26,7 @@
 
 #define SECOND_NS 1000000000ull
 #define PATIENCE_NS (20 * SECOND_NS) /* without any progress */
+#define WAKING_NS (3 * SECOND_NS)
 #define THREADS_MAX 16
 
 struct loadgen {
@@ -63,11 +64,12 @@ static int deal(struct loadgen *g, unsigned thread)
         return -1;
     }
     for (unsigned i = 0; i < n; i++) {
-        clients[i].is_publisher = i < n_publishers;
         uint64_t number = (uint64_t)(i - n_publishers) * o->threads + thread;
+        clients[i].is_publisher = i < n_publishers;
+        clients[i].is_stalled = !clients[i].is_publisher && deal_is_stalled(o, number);
+        clients[i].first = clients[i].is_publisher ? 0 : (unsigned)(number * o->subscriptions);
         /* a publisher's room matters only where a connection has just one */
-        clients[i].room =
-            clients[i].is_publisher ? i % o->rooms : deal_room(o, number * o->subscriptions);
+        clients[i].room = clients[i].is_publisher ? i : deal_room(o, clients[i].first);
     }
     int result = client_set_init(&g->sets[thread], &g->run, clients, n);
     g->sets[thread].wakes = thread > 0;
@@ -139,7 +141,7 @@ static int send_for(struct loadgen *g, double seconds)
         since_ns = now_delivered > delivered ? now_ns : since_ns;
         delivered = now_delivered;
         if (now_ns > since_ns + PATIENCE_NS) {
-            g->report.is_stalled = 1;
+            g->report.has_given_up = true;
             return -1;
         }
     }
@@ -152,6 +154,17 @@ static void drain(struct loadgen *g)
     uint64_t end_ns = client_now_ns() + PATIENCE_NS / 2;
     while (client_now_ns() < end_ns &&
            SUM(g, delivered) - SUM(g, duplicated) < g->publisher.expected) {
+        client_set_turn(&g->sets[0], 5);
+    }
+}
+
+/* Lets the stalled look what has become of them: an end of theirs may stand behind all that they
+ * have not read. */
+static void wake_stalled(struct loadgen *g)
+{
+    uint64_t end_ns = client_now_ns() + WAKING_NS;
+    atomic_store(&g->run.is_waking, true);
+    while (client_now_ns() < end_ns && SUM(g, stalled_closed) < deal_count_stalled(&g->options)) {
         client_set_turn(&g->sets[0], 5);
     }
 }
@@ -238,6 +251,9 @@ static void stop(struct loadgen *g)
     }
     for (unsigned i = 0; i < g->options.threads; i++) {
         hist_add(&g->report.latency, &g->sets[i].latency);
+        for (unsigned f = 0; f < CLIENT_FATES_MAX; f++) {
+            client_fate_add(g->report.fates, g->sets[i].fates[f].code, g->sets[i].fates[f].n);
+        }
     }
     g->report.delivered = SUM(g, delivered);
     g->report.duplicated = SUM(g, duplicated);
@@ -264,6 +280,12 @@ static int run(struct loadgen *g)
     if (!g->options.is_idle) {
         measure(g);
     }
+    if (g->options.is_idle && g->options.duration_s > 0) {
+        g->report.from = g->report.settled;
+        wait_for(g, g->options.duration_s);
+        sample(g, &g->report.until);
+    }
+    wake_stalled(g);
     return 0;
 }
 
@@ -279,5 +301,5 @@ int main(int argc, char **argv)
     if (result == 0) {
         report_print(&g.report, &g.options);
     }
-    return result == 0 && !g.report.is_stalled ? 0 : 1;
+    return result == 0 && !g.report.has_given_up ? 0 : 1;
 }

@@ -15,13 +15,18 @@ static const char USAGE[] =
     "  --subscriptions N of each of them (1)\n"
     "  --rooms N         destinations that the subscriptions are spread over (1)\n"
     "  --destination T   of a room, %d is its number (/topic/bench.%d)\n"
+    "  --wildcard SHARE  0 to 1: so many subscriptions use the destination with its last word "
+    "replaced by * (0)\n"
+    "  --stalled SHARE   0 to 1: so many subscribers read nothing any more once they have "
+    "subscribed (0)\n"
     "  --publishers N    connections that send; a room belongs to one of them (1)\n"
     "  --body BYTES      of a message, at least 16 (200)\n"
     "  --window N        closed loop: so many messages on their way at a time (20)\n"
     "  --rate X          instead: so many messages per second; latency counts from the intended "
     "moment\n"
     "  --warmup S        (2)   --duration S (10)   --settle S before memory is read (1)\n"
-    "  --idle            connect and subscribe only\n"
+    "  --idle            connect and subscribe only; with --duration: what do they cost then?\n"
+    "  --heartbeat MS    both ways (0: none)\n"
     "  --threads N       of this program (1)   --connecting N handshakes at a time, per thread "
     "(32)\n"
     "  --pid NAME=PID    a server process to account for; may be repeated\n"
@@ -54,6 +59,8 @@ static const struct rule {
     {"subscriptions", COUNT, offsetof(struct options, subscriptions)},
     {"rooms", COUNT, offsetof(struct options, rooms)},
     {"destination", TEXT, offsetof(struct options, destination)},
+    {"wildcard", NUMBER, offsetof(struct options, wildcard)},
+    {"stalled", NUMBER, offsetof(struct options, stalled)},
     {"publishers", COUNT, offsetof(struct options, publishers)},
     {"body", COUNT, offsetof(struct options, body_bytes)},
     {"window", COUNT, offsetof(struct options, window)},
@@ -62,6 +69,7 @@ static const struct rule {
     {"duration", NUMBER, offsetof(struct options, duration_s)},
     {"settle", NUMBER, offsetof(struct options, settle_s)},
     {"idle", FLAG, offsetof(struct options, is_idle)},
+    {"heartbeat", COUNT, offsetof(struct options, login.heartbeat_ms)},
     {"threads", COUNT, offsetof(struct options, threads)},
     {"connecting", COUNT, offsetof(struct options, connecting)},
     {"pid", PID, 0},
@@ -193,7 +201,7 @@ int options_parse(struct options *o, int argc, char **argv)
                           .window = OPTIONS_NO_WINDOW,
                           .settle_s = 1,
                           .warmup_s = 2,
-                          .duration_s = 10};
+                          .duration_s = OPTIONS_NO_DURATION};
     int result = parse_all(o, argc, argv);
     return result == 0 ? options_finish(o) : result;
 }

@@ -29,8 +29,12 @@ struct options {
     const struct protocol *protocol;
     struct protocol_login login;
     const char *destination; /* with one %d for the room, or none for one room */
+    double wildcard;         /* this share of the subscriptions uses the pattern */
+    char pattern[256];       /* the destination, its last word replaced by * */
+    bool pattern_hears_all;  /* it hears all rooms, since that word told them apart */
     unsigned subscribers;
     unsigned subscriptions; /* of each subscriber */
+    double stalled;         /* this share of the subscribers reads nothing */
     unsigned rooms;
     unsigned publishers; /* connections that send; room r belongs to number r % publishers */
     unsigned threads;

@@ -6,6 +6,7 @@
 
 #define SUBSCRIPTIONS_MAX 10000000
 #define ROOMS_MAX 1000000
+#define COUNTERS_MAX 100000000
 #define BODY_MAX (16u << 20)
 
 /* What names a room holds one %d and nothing else of that kind. */
@@ -29,6 +30,17 @@ static int check_rooms(const struct options *o)
     return check_pattern(o, o->url.path) < 0 ? -1 : check_pattern(o, o->publish_url.path);
 }
 
+/* /topic/a.%d gives /topic/a.*, which hears all rooms; /topic/a.%d.b gives /topic/a.%d.*, which
+ * hears one. */
+static void derive_pattern(struct options *o)
+{
+    const char *word = strrchr(o->destination, '.');
+    const char *slash = strrchr(o->destination, '/');
+    word = word && (!slash || word > slash) ? word + 1 : slash ? slash + 1 : o->destination;
+    snprintf(o->pattern, sizeof(o->pattern), "%.*s*", (int)(word - o->destination), o->destination);
+    o->pattern_hears_all = o->wildcard > 0 && !strchr(o->pattern, '%');
+}
+
 /* What follows from other options. */
 static void complete(struct options *o)
 {
@@ -38,9 +50,13 @@ static void complete(struct options *o)
     if (!o->publish_url.text) {
         o->publish_url = o->url;
     }
+    if (o->duration_s < 0) {
+        o->duration_s = o->is_idle ? 0 : 10;
+    }
     if (o->protocol->path_is_room) {
         o->publishers = o->rooms;
     }
+    derive_pattern(o);
     struct options_url *urls[] = {&o->url, &o->publish_url};
     for (int i = 0; i < 2; i++) {
         if (urls[i]->path[0] == '\0') {
@@ -49,8 +65,25 @@ static void complete(struct options *o)
     }
 }
 
+static int check_wildcard(const struct options *o)
+{
+    if (o->wildcard > 1) {
+        return options_complain("not a share", "--wildcard");
+    }
+    if (o->wildcard > 0 && strcmp(o->protocol->name, "stomp") != 0) {
+        return options_complain("only STOMP has patterns", "--wildcard");
+    }
+    /* each that hears all rooms counts each of them */
+    return deal_count_hears_all(o) * o->rooms > COUNTERS_MAX
+               ? options_complain("too many rooms for so many that hear all", "--wildcard")
+               : 0;
+}
+
 static int check_subscriptions(const struct options *o)
 {
+    if (o->stalled > 1) {
+        return options_complain("not a share", "--stalled");
+    }
     if (o->subscriptions == 0 || deal_count(o) > SUBSCRIPTIONS_MAX) {
         return options_complain("none, or too many", "--subscriptions");
     }
@@ -63,8 +96,12 @@ static int check_subscriptions(const struct options *o)
     if (o->rooms > ROOMS_MAX) {
         return options_complain("too many", "--rooms");
     }
-    return o->rooms > deal_count(o) ? options_complain("each room needs a subscription", "--rooms")
-                                    : 0;
+    if (check_wildcard(o) < 0) {
+        return -1;
+    }
+    return o->rooms > deal_count(o) && deal_count_hears_all(o) == 0
+               ? options_complain("each room needs a subscription", "--rooms")
+               : 0;
 }
 
 static int check(const struct options *o)
@@ -86,6 +123,9 @@ static int check(const struct options *o)
     }
     if (o->body_bytes < 16 || o->body_bytes > BODY_MAX || o->window > 10000) {
         return options_complain("out of range", "--body or --window");
+    }
+    if (o->login.heartbeat_ms > 0 && !o->protocol->beat) {
+        return options_complain("only STOMP has them", "--heartbeat");
     }
     return check_rooms(o);
 }

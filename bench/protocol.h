@@ -16,6 +16,7 @@ struct protocol_login {
     const char *login; /* NULL: none */
     const char *passcode;
     const char *vhost;
+    unsigned heartbeat_ms; /* that is offered and asked for; 0: none */
 };
 
 enum protocol_event {
@@ -33,6 +34,7 @@ struct protocol {
     const char *subprotocol; /* offered in the handshake, NULL for none */
     const char *path;        /* where the URL has none */
     const char *pong;        /* the answer to PROTOCOL_PING */
+    const char *beat;        /* a heart-beat; NULL: there are none */
     bool path_is_room;       /* the handshake is the subscription; a connection knows one room */
     bool server_greets;      /* nothing is said before PROTOCOL_OPENED */
 

@@ -44,6 +44,19 @@ static void print_connect(const struct report *r, const struct options *o)
     printf("}},");
 }
 
+static void print_idle(const struct report *r, const struct options *o)
+{
+    double seconds = (double)(r->until.at_ns - r->from.at_ns) / 1e9;
+    printf("\"heartbeat_ms\":%u,\"idle\":{\"seconds\":%.3f,\"processes\":{", o->login.heartbeat_ms,
+           seconds);
+    for (unsigned i = 0; i < o->n_pids; i++) {
+        printf("%s\"%s\":{\"cpu_share\":%.5f,\"rss_bytes\":%lld}", i ? "," : "", o->pids[i].name,
+               (double)(r->until.cpu_us[i] - r->from.cpu_us[i]) / 1e6 / seconds,
+               (long long)r->until.rss_bytes[i]);
+    }
+    printf("}},");
+}
+
 static void print_cpu(const struct report *r, const struct options *o)
 {
     double delivered = (double)(r->until.delivered - r->from.delivered);
@@ -84,11 +97,25 @@ static void print_measured(const struct report *r, const struct options *o)
     uint64_t unique = r->delivered - r->duplicated;
     printf("\"total\":{\"sent\":%llu,\"expected\":%llu,\"delivered\":%llu,\"lost\":%lld,"
            "\"duplicated\":%llu,\"foreign\":%llu},"
-           "\"stalled\":%s,",
+           "\"given_up\":%s,",
            (unsigned long long)r->sent, (unsigned long long)r->expected,
            (unsigned long long)r->delivered, (long long)(r->expected - unique),
            (unsigned long long)r->duplicated, (unsigned long long)r->foreign,
-           r->is_stalled ? "true" : "false");
+           r->has_given_up ? "true" : "false");
+}
+
+static void print_stalled(const struct report *r, const struct options *o)
+{
+    uint64_t closed = 0;
+    for (unsigned i = 0; i < CLIENT_FATES_MAX; i++) {
+        closed += r->fates[i].n;
+    }
+    printf("\"stalled\":{\"n\":%llu,\"closed\":%llu,\"codes\":{",
+           (unsigned long long)deal_count_stalled(o), (unsigned long long)closed);
+    for (unsigned i = 0; i < CLIENT_FATES_MAX && r->fates[i].n > 0; i++) {
+        printf("%s\"%u\":%llu", i ? "," : "", r->fates[i].code, (unsigned long long)r->fates[i].n);
+    }
+    printf("}},");
 }
 
 void report_print(const struct report *r, const struct options *o)
@@ -97,11 +124,17 @@ void report_print(const struct report *r, const struct options *o)
     print_text("label", o->label);
     print_text("url", o->url.text);
     print_text("protocol", o->protocol->name);
-    printf("\"subscribers\":%u,\"subscriptions\":%u,\"rooms\":%u,", o->subscribers,
-           o->subscriptions, o->rooms);
+    printf("\"subscribers\":%u,\"subscriptions\":%u,\"rooms\":%u,\"wildcard\":%g,", o->subscribers,
+           o->subscriptions, o->rooms, o->wildcard);
     print_connect(r, o);
     if (!o->is_idle) {
         print_measured(r, o);
+    }
+    if (o->is_idle && o->duration_s > 0) {
+        print_idle(r, o);
+    }
+    if (o->stalled > 0) {
+        print_stalled(r, o);
     }
     printf("\"closed\":%llu}\n", (unsigned long long)r->closed);
 }

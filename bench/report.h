@@ -1,6 +1,7 @@
 /* What a run found out, as one JSON object on one line. */
 #pragma once
 
+#include "client.h"
 #include "hist.h"
 #include "options.h"
 
@@ -29,7 +30,8 @@ struct report {
     uint64_t duplicated;
     uint64_t foreign;
     uint64_t closed;
-    int is_stalled; /* nothing came for a long time: the rest of the run was given up */
+    struct client_fate fates[CLIENT_FATES_MAX]; /* of the stalled */
+    bool has_given_up; /* nothing came for a long time: the rest of the run was given up */
 };
 
 void report_sample(struct report_sample *sample, const struct options *o, uint64_t at_ns,

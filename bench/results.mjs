@@ -97,7 +97,7 @@ function complaint(run) {
     }
     const { lost = 0, duplicated = 0, foreign = 0 } = run.total ?? {};
     const closed = (run.closed ?? 0) - (run.stalled?.closed ?? 0);
-    const isStuck = run.stalled === true || run.is_stalled === true;
+    const isStuck = run.given_up === true;
     if (lost || duplicated || foreign || closed > 0 || isStuck || run.delivered === 0) {
         return JSON.stringify({ ...run.total, closed, stuck: isStuck });
     }

@@ -7,9 +7,9 @@
 
 static size_t stomp_hello(char *text, const struct protocol_login *login)
 {
-    int n =
-        snprintf(text, PROTOCOL_TEXT_MAX, "CONNECT\naccept-version:1.2\nhost:%s\nheart-beat:0,0\n",
-                 login->vhost ? login->vhost : "/");
+    int n = snprintf(text, PROTOCOL_TEXT_MAX,
+                     "CONNECT\naccept-version:1.2\nhost:%s\nheart-beat:%u,%u\n",
+                     login->vhost ? login->vhost : "/", login->heartbeat_ms, login->heartbeat_ms);
     if (login->login) {
         n += snprintf(text + n, PROTOCOL_TEXT_MAX - (size_t)n, "login:%s\npasscode:%s\n",
                       login->login, login->passcode ? login->passcode : "");
@@ -114,6 +114,7 @@ const struct protocol protocol_stomp = {
     .name = "stomp",
     .subprotocol = "v12.stomp",
     .path = "/",
+    .beat = "\n",
     .hello = stomp_hello,
     .subscribe = stomp_subscribe,
     .publish_head = stomp_publish_head,

@@ -54,7 +54,7 @@ for (const [what, run, why] of [
     ['a message of somebody else', { total: { lost: 0, duplicated: 0, foreign: 3 } }, /"foreign":3/],
     ['a client that was thrown out', { closed: 1 }, /"closed":1/],
     ['a run in which nothing came', { delivered: 0 }, /hot, gateway, round 1/],
-    ['a run that came to a halt', { stalled: true }, /"stuck":true/],
+    ['a run that came to a halt', { given_up: true }, /"stuck":true/],
     ['a run that failed', { failed: 'loadgen failed' }, /loadgen failed/],
     ['what is not available', { unavailable: 'no TLS' }, /not available: no TLS/],
 ]) {
