@@ -96,10 +96,9 @@ function complaint(run) {
         return run.failed ?? `not available: ${run.unavailable}`;
     }
     const { lost = 0, duplicated = 0, foreign = 0 } = run.total ?? {};
-    const closed = (run.closed ?? 0) - (run.stalled?.closed ?? 0);
-    const isStuck = run.given_up === true;
-    if (lost || duplicated || foreign || closed > 0 || isStuck || run.delivered === 0) {
-        return JSON.stringify({ ...run.total, closed, stuck: isStuck });
+    const { closed = 0, given_up = false } = run; // the stalled are not among the closed
+    if (lost || duplicated || foreign || closed || given_up || run.delivered === 0) {
+        return JSON.stringify({ ...run.total, closed, given_up });
     }
     return undefined;
 }
