@@ -72,6 +72,12 @@ void client_close(struct client_set *set, struct client *c, const char *why)
         stalled_ended(set, c);
         return;
     }
+    if (c->state == CLIENT_LEAVING) {
+        c->has_left = true;
+        release(c);
+        c->state = CLIENT_CLOSED;
+        return;
+    }
     if (!atomic_exchange(&is_told, true)) {
         fprintf(stderr, "loadgen: %s: a connection ended: %s\n", set->run->options->label, why);
     }
@@ -113,23 +119,26 @@ void client_flush(struct client_set *set, struct client *c)
     client_watch(set, c, c->out.len > 0 && !(c->tls && tls_waits_for_read(c->tls)));
 }
 
-int client_put(struct client *c, const char *head, size_t head_len, const uint8_t *body,
-               size_t body_len, size_t tail_len, const char *tail)
+int client_put(struct client *c, const struct client_message *m)
 {
     uint8_t start[WEBSOCKET_HEAD_MAX];
-    size_t len = head_len + body_len + tail_len;
-    size_t n = websocket_head(start, WEBSOCKET_TEXT, len, CLIENT_MASK);
-    if (bytes_append(&c->out, start, n) < 0 || bytes_append(&c->out, head, head_len) < 0 ||
-        bytes_append(&c->out, body, body_len) < 0 || bytes_append(&c->out, tail, tail_len) < 0) {
+    size_t len = m->head_len + m->body_len + m->tail_len;
+    size_t n = websocket_head(start, m->opcode, len, CLIENT_MASK);
+    uint8_t *to = bytes_reserve(&c->out, n + len);
+    if (!to || bytes_append(&c->out, start, n) < 0 ||
+        bytes_append(&c->out, m->head, m->head_len) < 0 ||
+        bytes_append(&c->out, m->body, m->body_len) < 0 ||
+        bytes_append(&c->out, m->tail, m->tail_len) < 0) {
         return -1;
     }
-    websocket_mask(bytes_begin(&c->out) + c->out.len - len, len, CLIENT_MASK);
+    websocket_mask(to + n, len, CLIENT_MASK);
     return 0;
 }
 
 void client_say(struct client_set *set, struct client *c, const char *text, size_t len)
 {
-    if (client_put(c, text, len, NULL, 0, 0, NULL) < 0) {
+    struct client_message message = {.opcode = WEBSOCKET_TEXT, .head = text, .head_len = len};
+    if (client_put(c, &message) < 0) {
         client_close(set, c, "out of memory");
         return;
     }
@@ -152,7 +161,7 @@ static void client_bind(const struct client_set *set, const struct client *c,
     }
 }
 
-static void client_open(struct client_set *set, struct client *c)
+void client_open(struct client_set *set, struct client *c)
 {
     int one = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -14,6 +14,7 @@
 #include "ledger.h"
 #include "options.h"
 #include "tls.h"
+#include "websocket.h"
 
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -35,6 +36,7 @@ enum client_state {
     CLIENT_READY,
     CLIENT_STALLED, /* ready, and reads nothing */
     CLIENT_WAKING,  /* was stalled, and reads what there is to see what the server did */
+    CLIENT_LEAVING, /* has said goodbye and waits for the server to end it */
     CLIENT_CLOSED
 };
 
@@ -43,6 +45,7 @@ struct client {
     enum client_state state;
     uint32_t events; /* that epoll waits for */
     bool is_publisher;
+    bool has_left;       /* had subscribed and said goodbye before it ended */
     bool is_stalled;     /* will be, when it has subscribed */
     unsigned close_code; /* of the server's close frame; 0: none came */
     unsigned first;      /* the number of its first subscription */
@@ -90,7 +93,8 @@ struct client_run {
 struct client_set {
     struct client_run *run;
     int epoll_fd;
-    bool wakes; /* this thread is not the publisher's */
+    bool is_storm; /* who has subscribed leaves */
+    bool wakes;    /* this thread is not the publisher's */
     struct client *clients;
     uint32_t *next;     /* of all of them */
     uint32_t *next_all; /* and of those subscriptions that hear all rooms, for each room */
@@ -112,6 +116,9 @@ uint64_t client_now_ns(void);
 int client_set_init(struct client_set *set, struct client_run *run, struct client *clients,
                     unsigned n);
 
+/* Connects one. */
+void client_open(struct client_set *set, struct client *c);
+
 /* Opens as many as may be opening at a time. To be called each turn until all are. */
 void client_set_open(struct client_set *set);
 
@@ -121,10 +128,19 @@ void client_set_turn(struct client_set *set, int timeout_ms);
 /* A zeroed set is left alone. */
 void client_set_fini(struct client_set *set);
 
-/* Queues one WebSocket message of three parts; client_flush() sends. 0, or -1 when out of memory.
- */
-int client_put(struct client *c, const char *head, size_t head_len, const uint8_t *body,
-               size_t body_len, size_t tail_len, const char *tail);
+/* A WebSocket message in three parts, each of which may be missing. */
+struct client_message {
+    enum websocket_opcode opcode;
+    const char *head;
+    size_t head_len;
+    const uint8_t *body;
+    size_t body_len;
+    const char *tail;
+    size_t tail_len;
+};
+
+/* Queues one; client_flush() sends. 0, or -1 when out of memory. */
+int client_put(struct client *c, const struct client_message *m);
 void client_flush(struct client_set *set, struct client *c);
 
 /* Counts fates of one set, or of others. */

@@ -4,12 +4,32 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Says goodbye: what is still to come is the end. */
+static void leave(struct client_set *set, struct client *c)
+{
+    static const char NORMAL[] = {1000 >> 8, (char)(1000 & 255)};
+    const struct protocol *protocol = set->run->options->protocol;
+    struct client_message goodbye = {
+        .opcode = WEBSOCKET_TEXT, .head = protocol->goodbye, .head_len = protocol->goodbye_len};
+    struct client_message close = {
+        .opcode = WEBSOCKET_CLOSE, .head = NORMAL, .head_len = sizeof(NORMAL)};
+    c->state = CLIENT_LEAVING;
+    if ((protocol->goodbye && client_put(c, &goodbye) < 0) || client_put(c, &close) < 0) {
+        client_close(set, c, "out of memory");
+        return;
+    }
+    client_flush(set, c);
+}
+
 static void ready(struct client_set *set, struct client *c)
 {
     c->state = c->is_stalled ? CLIENT_STALLED : CLIENT_READY;
     set->n_opening--;
     client_watch(set, c, c->out.len > 0);
     client_count(&set->counters.ready, 1);
+    if (set->is_storm) {
+        leave(set, c);
+    }
 }
 
 static void subscribed(struct client_set *set, struct client *c)
@@ -34,10 +54,17 @@ static void subscribe(struct client_set *set, struct client *c)
         c->n_asked++;
         if (n == 0) {
             subscribed(set, c);
-        } else if (client_put(c, text, n, NULL, 0, 0, NULL) < 0) {
+            continue;
+        }
+        struct client_message message = {.opcode = WEBSOCKET_TEXT, .head = text, .head_len = n};
+        if (client_put(c, &message) < 0) {
             client_close(set, c, "out of memory");
             return;
         }
+    }
+    if (set->is_storm && o->is_hasty && c->state == CLIENT_SUBSCRIBING) {
+        ready(set, c);
+        return;
     }
     client_flush(set, c);
 }

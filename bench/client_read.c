@@ -92,7 +92,7 @@ static void client_protocol(struct client_set *set, struct client *c,
     const uint8_t *body = NULL;
     size_t len = 0;
     uint64_t number = 0;
-    if (c->state == CLIENT_WAKING) {
+    if (c->state == CLIENT_WAKING || c->state == CLIENT_LEAVING) {
         return;
     }
     switch (protocol->receive(frame->payload, frame->len, &body, &len)) {
@@ -101,7 +101,7 @@ static void client_protocol(struct client_set *set, struct client *c,
         if (c->is_publisher) {
             return;
         }
-        if (read_mark(body, len, &number)) {
+        if (len >= set->run->options->body_bytes && read_mark(body, len, &number)) {
             client_deliver(set, c, frame, number, now_ns);
         } else {
             client_count(&set->counters.foreign, 1);
@@ -150,6 +150,9 @@ static void client_frame(struct client_set *set, struct client *c,
         snprintf(text, sizeof(text), "closed by the server: %d %.*s", code, n,
                  n ? (const char *)frame->payload + 2 : "");
         c->close_code = (unsigned)code;
+        if (c->state == CLIENT_LEAVING) {
+            return; /* RFC 6455, 7.1.1: the server closes the connection first */
+        }
         client_close(set, c, text);
         return;
     }

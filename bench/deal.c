@@ -25,7 +25,7 @@ unsigned deal_room(const struct options *o, uint64_t subscription)
 static bool is_pattern(const struct options *o, uint64_t subscription)
 {
     uint64_t all = deal_count(o);
-    return is_picked(subscription, all, part(o->wildcard, all));
+    return all > 0 && is_picked(subscription, all, part(o->wildcard, all));
 }
 
 void deal_destination(const struct options *o, uint64_t subscription, char *text, size_t len)

@@ -1,9 +1,9 @@
 /* The load generator: connects, subscribes, sends, measures, prints. bench/README.md says what the
  * numbers mean.
  *
- * - options.c: the command line; report.c: JSON; process.c: /proc of the servers
+ * - options.c: the command line; report.c: JSON; process.c, syscalls.c: the servers
  * - client*.c: connections on one loop, tls.c under them; deal.c: who subscribes to what
- * - publisher.c: when to send what; ledger.c: what is on its way
+ * - publisher.c: when to send what; ledger.c: what is on its way; storm.c: joins and leaves
  * - websocket.c, and stomp.c, raw.c, socketio.c within: bytes in, frames out; hist.c: latencies
  *
  * Thread 0 holds the publishers, its share of the subscribers and the phases below; the others hold
@@ -13,6 +13,8 @@
 #include "options.h"
 #include "publisher.h"
 #include "report.h"
+#include "storm.h"
+#include "syscalls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -169,6 +171,44 @@ static void wake_stalled(struct loadgen *g)
     }
 }
 
+static int run_storm(struct loadgen *g)
+{
+    struct storm storm;
+    uint64_t gone = 0;
+    uint64_t since_ns = client_now_ns();
+    if (storm_init(&storm, &g->run) < 0) {
+        return -1;
+    }
+    sample(g, &g->report.from);
+    while (storm_turn(&storm) && client_now_ns() - since_ns < PATIENCE_NS) {
+        client_set_turn(&g->sets[0], 0);
+        since_ns = storm.gone > gone ? client_now_ns() : since_ns;
+        gone = storm.gone;
+    }
+    sample(g, &g->report.until);
+    g->report.storm_gone = storm.gone;
+    g->report.storm_failed = storm.failed;
+    g->report.has_given_up = storm.gone < g->options.storm;
+    storm_fini(&storm);
+    return 0;
+}
+
+/* In a second of its own: a tracepoint costs the server something. */
+static void count_syscalls(struct loadgen *g)
+{
+    struct options *o = &g->options;
+    struct syscalls *counts[OPTIONS_PIDS_MAX] = {NULL};
+    for (unsigned i = 0; i < o->n_pids; i++) {
+        counts[i] = o->pids[i].counts_syscalls ? syscalls_begin(o->pids[i].pid) : NULL;
+    }
+    uint64_t before = SUM(g, delivered);
+    send_for(g, 1);
+    g->report.syscalls_delivered = SUM(g, delivered) - before;
+    for (unsigned i = 0; i < o->n_pids; i++) {
+        g->report.syscalls[i] = syscalls_end(counts[i]);
+    }
+}
+
 static void measure(struct loadgen *g)
 {
     publisher_start(&g->publisher, client_now_ns());
@@ -176,11 +216,16 @@ static void measure(struct loadgen *g)
     sample(g, &g->report.from);
     atomic_store(&g->run.until_ns, UINT64_MAX);
     atomic_store(&g->run.from_ns, g->report.from.at_ns);
+    g->publisher.behind_ns = 0;
     if (result == 0) {
         send_for(g, g->options.duration_s);
     }
     sample(g, &g->report.until);
     atomic_store(&g->run.until_ns, g->report.until.at_ns);
+    g->report.behind_ns = g->publisher.behind_ns;
+    if (g->options.n_syscalls > 0 && !g->report.has_given_up) {
+        count_syscalls(g);
+    }
     drain(g);
 }
 
@@ -286,7 +331,7 @@ static int run(struct loadgen *g)
         sample(g, &g->report.until);
     }
     wake_stalled(g);
-    return 0;
+    return g->options.storm > 0 ? run_storm(g) : 0;
 }
 
 int main(int argc, char **argv)

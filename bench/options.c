@@ -20,16 +20,25 @@ static const char USAGE[] =
     "  --stalled SHARE   0 to 1: so many subscribers read nothing any more once they have "
     "subscribed (0)\n"
     "  --publishers N    connections that send; a room belongs to one of them (1)\n"
-    "  --body BYTES      of a message, at least 16 (200)\n"
+    "  --body BYTES      of a message, at least 16 (200); --binary: bytes that are no UTF-8\n"
     "  --window N        closed loop: so many messages on their way at a time (20)\n"
     "  --rate X          instead: so many messages per second; latency counts from the intended "
     "moment\n"
     "  --warmup S        (2)   --duration S (10)   --settle S before memory is read (1)\n"
     "  --idle            connect and subscribe only; with --duration: what do they cost then?\n"
+    "  --storm N         N connections that come, subscribe, say DISCONNECT and go, --connecting "
+    "at a "
+    "time, beside\n"
+    "                    --subscribers (0) silent ones; --hasty: they do not wait for the answer "
+    "to "
+    "SUBSCRIBE\n"
     "  --heartbeat MS    both ways (0: none)\n"
     "  --threads N       of this program (1)   --connecting N handshakes at a time, per thread "
     "(32)\n"
     "  --pid NAME=PID    a server process to account for; may be repeated\n"
+    "  --syscalls NAME   counts its system calls in a second after the measured span; may be "
+    "repeated; "
+    "wants root\n"
     "  --login, --passcode, --vhost, --label\n"
     "Prints one JSON object. Exit status: 0 measured, 1 it could not be, 2 wrong usage.\n";
 
@@ -43,6 +52,7 @@ enum kind {
     URL,
     PROTOCOL,
     PID,
+    SYSCALLS,
     HELP
 };
 
@@ -63,16 +73,20 @@ static const struct rule {
     {"stalled", NUMBER, offsetof(struct options, stalled)},
     {"publishers", COUNT, offsetof(struct options, publishers)},
     {"body", COUNT, offsetof(struct options, body_bytes)},
+    {"binary", FLAG, offsetof(struct options, is_binary)},
     {"window", COUNT, offsetof(struct options, window)},
     {"rate", NUMBER, offsetof(struct options, rate)},
     {"warmup", NUMBER, offsetof(struct options, warmup_s)},
     {"duration", NUMBER, offsetof(struct options, duration_s)},
     {"settle", NUMBER, offsetof(struct options, settle_s)},
     {"idle", FLAG, offsetof(struct options, is_idle)},
+    {"storm", COUNT, offsetof(struct options, storm)},
+    {"hasty", FLAG, offsetof(struct options, is_hasty)},
     {"heartbeat", COUNT, offsetof(struct options, login.heartbeat_ms)},
     {"threads", COUNT, offsetof(struct options, threads)},
     {"connecting", COUNT, offsetof(struct options, connecting)},
     {"pid", PID, 0},
+    {"syscalls", SYSCALLS, 0},
     {"login", TEXT, offsetof(struct options, login.login)},
     {"passcode", TEXT, offsetof(struct options, login.passcode)},
     {"vhost", TEXT, offsetof(struct options, login.vhost)},
@@ -137,6 +151,15 @@ static int parse_pid(struct options *o, char *text)
     return 0;
 }
 
+static int parse_syscalls(struct options *o, const char *name)
+{
+    if (o->n_syscalls == OPTIONS_PIDS_MAX) {
+        return options_complain("too many", "--syscalls");
+    }
+    o->syscalls[o->n_syscalls++] = name;
+    return 0;
+}
+
 static int apply(struct options *o, const struct rule *rule, char *value)
 {
     void *field = (char *)o + rule->offset;
@@ -157,6 +180,8 @@ static int apply(struct options *o, const struct rule *rule, char *value)
         return parse_protocol(o, value);
     case PID:
         return parse_pid(o, value);
+    case SYSCALLS:
+        return parse_syscalls(o, value);
     case HELP:
         fputs(USAGE, stdout);
         return 1;
@@ -191,7 +216,7 @@ int options_parse(struct options *o, int argc, char **argv)
     *o = (struct options){.label = "",
                           .protocol = &protocol_stomp,
                           .destination = "/topic/bench.%d",
-                          .subscribers = 1000,
+                          .subscribers = OPTIONS_NO_SUBSCRIBERS,
                           .subscriptions = 1,
                           .rooms = 1,
                           .publishers = 1,

@@ -12,6 +12,7 @@
 struct options_pid {
     const char *name; /* "gateway" */
     pid_t pid;
+    bool counts_syscalls;
 };
 
 struct options_url {
@@ -40,14 +41,20 @@ struct options {
     unsigned threads;
     unsigned connecting; /* handshakes at a time, per thread */
     unsigned body_bytes;
+    bool is_binary;  /* bodies are no UTF-8, and binary WebSocket messages carry them */
     unsigned window; /* closed loop: messages on their way at a time; 0: `rate` holds */
     double rate;     /* messages per second */
     double settle_s; /* between the last subscription and the memory reading */
     double warmup_s;
     double duration_s;
-    bool is_idle; /* connect and subscribe only */
+    bool is_idle;   /* connect and subscribe only */
+    unsigned storm; /* so many connections come, subscribe and go, one after the other */
+    bool is_hasty;  /* and do not wait until they have subscribed */
     struct options_pid pids[OPTIONS_PIDS_MAX];
     unsigned n_pids;
+    const char
+        *syscalls[OPTIONS_PIDS_MAX]; /* names of those whose system calls are to be counted */
+    unsigned n_syscalls;
 };
 
 /* 0: go on; 1: help was printed; -1: a complaint was printed. Strings are borrowed from argv. */

@@ -50,10 +50,14 @@ static void complete(struct options *o)
     if (!o->publish_url.text) {
         o->publish_url = o->url;
     }
+    if (o->subscribers == OPTIONS_NO_SUBSCRIBERS) {
+        o->subscribers = o->storm > 0 ? 0 : 1000;
+    }
+    o->is_idle = o->is_idle || o->storm > 0;
     if (o->duration_s < 0) {
         o->duration_s = o->is_idle ? 0 : 10;
     }
-    if (o->protocol->path_is_room) {
+    if (o->protocol->path_is_room && !o->is_idle) {
         o->publishers = o->rooms;
     }
     derive_pattern(o);
@@ -79,6 +83,22 @@ static int check_wildcard(const struct options *o)
                : 0;
 }
 
+static int find_syscalls(struct options *o)
+{
+    for (unsigned i = 0; i < o->n_syscalls; i++) {
+        bool is_found = false;
+        for (unsigned p = 0; p < o->n_pids; p++) {
+            if (strcmp(o->pids[p].name, o->syscalls[i]) == 0) {
+                o->pids[p].counts_syscalls = is_found = true;
+            }
+        }
+        if (!is_found) {
+            return options_complain("--syscalls names no --pid", o->syscalls[i]);
+        }
+    }
+    return 0;
+}
+
 static int check_subscriptions(const struct options *o)
 {
     if (o->stalled > 1) {
@@ -99,7 +119,7 @@ static int check_subscriptions(const struct options *o)
     if (check_wildcard(o) < 0) {
         return -1;
     }
-    return o->rooms > deal_count(o) && deal_count_hears_all(o) == 0
+    return o->rooms > deal_count(o) && deal_count_hears_all(o) == 0 && o->storm == 0
                ? options_complain("each room needs a subscription", "--rooms")
                : 0;
 }
@@ -109,7 +129,8 @@ static int check(const struct options *o)
     if (!o->url.text) {
         return options_complain("missing", "--url");
     }
-    if (o->subscribers == 0 || o->rooms == 0 || o->threads == 0 || o->connecting == 0) {
+    if ((o->subscribers == 0 && o->storm == 0) || o->rooms == 0 || o->threads == 0 ||
+        o->connecting == 0) {
         return options_complain("must not be 0", "--subscribers, --rooms, --threads, --connecting");
     }
     if (check_subscriptions(o) < 0) {
@@ -124,6 +145,9 @@ static int check(const struct options *o)
     if (o->body_bytes < 16 || o->body_bytes > BODY_MAX || o->window > 10000) {
         return options_complain("out of range", "--body or --window");
     }
+    if (o->is_binary && o->protocol->is_text_only) {
+        return options_complain("not with this protocol", "--binary");
+    }
     if (o->login.heartbeat_ms > 0 && !o->protocol->beat) {
         return options_complain("only STOMP has them", "--heartbeat");
     }
@@ -133,7 +157,7 @@ static int check(const struct options *o)
 int options_finish(struct options *o)
 {
     complete(o);
-    return check(o);
+    return find_syscalls(o) < 0 ? -1 : check(o);
 }
 
 void options_room(const char *pattern, unsigned room, char *text, size_t len)

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #define OPTIONS_NO_WINDOW UINT_MAX /* --window was not given */
+#define OPTIONS_NO_SUBSCRIBERS UINT_MAX
 #define OPTIONS_NO_DURATION (-1.0)
 
 /* Fills in what follows from other options, and looks at them together. 0, or -1 with a complaint.

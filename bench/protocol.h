@@ -34,17 +34,21 @@ struct protocol {
     const char *subprotocol; /* offered in the handshake, NULL for none */
     const char *path;        /* where the URL has none */
     const char *pong;        /* the answer to PROTOCOL_PING */
-    const char *beat;        /* a heart-beat; NULL: there are none */
-    bool path_is_room;       /* the handshake is the subscription; a connection knows one room */
-    bool server_greets;      /* nothing is said before PROTOCOL_OPENED */
+    const char *goodbye;     /* before the close frame; NULL: nothing */
+    size_t goodbye_len;
+    bool is_text_only;  /* bodies that are no UTF-8 do not fit in */
+    const char *beat;   /* a heart-beat; NULL: there are none */
+    bool path_is_room;  /* the handshake is the subscription; a connection knows one room */
+    bool server_greets; /* nothing is said before PROTOCOL_OPENED */
 
     /* Each writes one WebSocket payload and returns its length; 0 means that there is nothing to
      * send, and that the event which would answer it is taken as come. */
     size_t (*hello)(char *text, const struct protocol_login *login);
     size_t (*subscribe)(char *text, unsigned number, const char *destination);
 
-    /* What stands before and behind the body of a message to `destination`. */
-    size_t (*publish_head)(char *text, const char *destination, size_t body_len);
+    /* What stands before and behind the body of a message to `destination`. `type` is its MIME
+     * type. */
+    size_t (*publish_head)(char *text, const char *destination, const char *type, size_t body_len);
     size_t (*publish_tail)(char *text);
 
     enum protocol_event (*receive)(const uint8_t *payload, size_t len, const uint8_t **body,

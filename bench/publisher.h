@@ -16,8 +16,10 @@ struct publisher {
     struct client **written; /* of this turn: what they were given is still to be flushed */
     unsigned n_written;
     uint8_t *body;
+    const char *type;   /* of it */
     uint64_t start_ns;  /* of the schedule */
     uint64_t scheduled; /* messages of it that went out */
+    uint64_t behind_ns; /* how much later than intended one went out, at the most */
     uint64_t expected;  /* deliveries, of all that was sent */
     int timer_fd;
 };

@@ -16,8 +16,10 @@ static size_t raw_subscribe(char *text, unsigned number, const char *destination
     return 0;
 }
 
-static size_t raw_publish_head(char *text, const char *destination, size_t body_len)
+static size_t raw_publish_head(char *text, const char *destination, const char *type,
+                               size_t body_len)
 {
+    (void)type;
     (void)text;
     (void)destination;
     (void)body_len;

@@ -29,7 +29,7 @@ static void print_text(const char *name, const char *text)
 
 static void print_connect(const struct report *r, const struct options *o)
 {
-    double n = (double)r->connections;
+    double n = r->connections > 0 ? (double)r->connections : 1;
     printf("\"connect\":{\"seconds\":%.3f,\"processes\":{",
            (double)(r->connected.at_ns - r->start.at_ns) / 1e9);
     for (unsigned i = 0; i < o->n_pids; i++) {
@@ -55,6 +55,21 @@ static void print_idle(const struct report *r, const struct options *o)
                (long long)r->until.rss_bytes[i]);
     }
     printf("}},");
+}
+
+static void print_storm(const struct report *r, const struct options *o)
+{
+    double seconds = (double)(r->until.at_ns - r->from.at_ns) / 1e9;
+    double n = r->storm_gone > 0 ? (double)r->storm_gone : 1;
+    printf("\"storm\":{\"connections\":%llu,\"failed\":%llu,\"seconds\":%.3f,\"per_s\":%.1f,"
+           "\"cpu_us_per_connection\":{",
+           (unsigned long long)r->storm_gone, (unsigned long long)r->storm_failed, seconds,
+           seconds > 0 ? n / seconds : 0);
+    for (unsigned i = 0; i < o->n_pids; i++) {
+        printf("%s\"%s\":%.2f", i ? "," : "", o->pids[i].name,
+               (double)(r->until.cpu_us[i] - r->from.cpu_us[i]) / n);
+    }
+    printf("}},\"given_up\":%s,", r->has_given_up ? "true" : "false");
 }
 
 static void print_cpu(const struct report *r, const struct options *o)
@@ -83,17 +98,43 @@ static void print_latency(const struct hist *h)
            (double)hist_quantile(h, 0.999) / 1e3, (double)h->max / 1e3);
 }
 
+static void print_syscalls(const struct report *r, const struct options *o)
+{
+    const char *comma = "";
+    printf("\"syscalls_per_delivery\":{");
+    for (unsigned i = 0; i < o->n_pids; i++) {
+        if (!o->pids[i].counts_syscalls) {
+            continue;
+        }
+        printf("%s\"%s\":", comma, o->pids[i].name);
+        if (r->syscalls[i] < 0 || r->syscalls_delivered == 0) {
+            printf("null");
+        } else {
+            printf("%.4f", (double)r->syscalls[i] / (double)r->syscalls_delivered);
+        }
+        comma = ",";
+    }
+    printf("},");
+}
+
 static void print_measured(const struct report *r, const struct options *o)
 {
     double seconds = (double)(r->until.at_ns - r->from.at_ns) / 1e9;
     uint64_t delivered = r->until.delivered - r->from.delivered;
-    printf("\"publishers\":%u,\"body_bytes\":%u,\"window\":%u,\"rate\":%g,\"seconds\":%.3f,"
+    printf("\"publishers\":%u,\"body_bytes\":%u,\"binary\":%s,\"window\":%u,\"rate\":%g,"
+           "\"seconds\":%.3f,"
            "\"delivered\":%llu,"
            "\"delivered_per_s\":%.1f,",
-           o->publishers, o->body_bytes, o->window, o->rate, seconds, (unsigned long long)delivered,
-           seconds > 0 ? (double)delivered / seconds : 0);
+           o->publishers, o->body_bytes, o->is_binary ? "true" : "false", o->window, o->rate,
+           seconds, (unsigned long long)delivered, seconds > 0 ? (double)delivered / seconds : 0);
     print_latency(&r->latency);
+    if (o->window == 0) {
+        printf("\"behind_ms\":%.3f,", (double)r->behind_ns / 1e6);
+    }
     print_cpu(r, o);
+    if (o->n_syscalls > 0) {
+        print_syscalls(r, o);
+    }
     uint64_t unique = r->delivered - r->duplicated;
     printf("\"total\":{\"sent\":%llu,\"expected\":%llu,\"delivered\":%llu,\"lost\":%lld,"
            "\"duplicated\":%llu,\"foreign\":%llu},"
@@ -130,7 +171,9 @@ void report_print(const struct report *r, const struct options *o)
     if (!o->is_idle) {
         print_measured(r, o);
     }
-    if (o->is_idle && o->duration_s > 0) {
+    if (o->storm > 0) {
+        print_storm(r, o);
+    } else if (o->is_idle && o->duration_s > 0) {
         print_idle(r, o);
     }
     if (o->stalled > 0) {

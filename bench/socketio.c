@@ -34,8 +34,10 @@ static size_t socketio_subscribe(char *text, unsigned number, const char *destin
     return (size_t)snprintf(text, PROTOCOL_TEXT_MAX, "420[\"sub\",\"%s\"]", destination);
 }
 
-static size_t socketio_publish_head(char *text, const char *destination, size_t body_len)
+static size_t socketio_publish_head(char *text, const char *destination, const char *type,
+                                    size_t body_len)
 {
+    (void)type;
     (void)body_len;
     return (size_t)snprintf(text, PROTOCOL_TEXT_MAX, "42[\"pub\",\"%s\",\"", destination);
 }
@@ -83,7 +85,10 @@ const struct protocol protocol_socketio = {
     .name = "socketio",
     .path = "/socket.io/?EIO=4&transport=websocket",
     .pong = "3",
+    .goodbye = "41",
+    .goodbye_len = 2,
     .server_greets = true,
+    .is_text_only = true,
     .hello = socketio_hello,
     .subscribe = socketio_subscribe,
     .publish_head = socketio_publish_head,

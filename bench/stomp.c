@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char GOODBYE[] = "DISCONNECT\n\n"; /* and the NUL */
+
 static size_t stomp_hello(char *text, const struct protocol_login *login)
 {
     int n = snprintf(text, PROTOCOL_TEXT_MAX,
@@ -27,11 +29,12 @@ static size_t stomp_subscribe(char *text, unsigned number, const char *destinati
            1;
 }
 
-static size_t stomp_publish_head(char *text, const char *destination, size_t body_len)
+static size_t stomp_publish_head(char *text, const char *destination, const char *type,
+                                 size_t body_len)
 {
     return (size_t)snprintf(text, PROTOCOL_TEXT_MAX,
-                            "SEND\ndestination:%s\ncontent-type:text/plain\ncontent-length:%zu\n\n",
-                            destination, body_len);
+                            "SEND\ndestination:%s\ncontent-type:%s\ncontent-length:%zu\n\n",
+                            destination, type, body_len);
 }
 
 static size_t stomp_publish_tail(char *text)
@@ -114,6 +117,8 @@ const struct protocol protocol_stomp = {
     .name = "stomp",
     .subprotocol = "v12.stomp",
     .path = "/",
+    .goodbye = GOODBYE,
+    .goodbye_len = sizeof(GOODBYE),
     .beat = "\n",
     .hello = stomp_hello,
     .subscribe = stomp_subscribe,

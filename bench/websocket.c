@@ -66,7 +66,17 @@ size_t websocket_head(uint8_t head[WEBSOCKET_HEAD_MAX], enum websocket_opcode op
 
 void websocket_mask(uint8_t *payload, size_t len, const uint8_t mask[4])
 {
-    for (size_t i = 0; i < len; i++) {
+    uint64_t twice;
+    uint64_t word;
+    size_t i = 0;
+    memcpy(&twice, mask, 4);
+    memcpy((uint8_t *)&twice + 4, mask, 4);
+    for (; i + 8 <= len; i += 8) {
+        memcpy(&word, payload + i, 8);
+        word ^= twice;
+        memcpy(payload + i, &word, 8);
+    }
+    for (; i < len; i++) {
         payload[i] ^= mask[i & 3];
     }
 }
