@@ -53,7 +53,8 @@ function peaks(pids) {
 
 async function drive(peer, bin, one, label) {
     const pids = Object.entries(peer.pids).flatMap(([name, pid]) => ['--pid', `${name}=${pid}`]);
-    const result = await loadgen(bin, ['--label', label, ...peer.args, ...pids, ...one.args]);
+    const syscalls = one.syscalls ? Object.keys(peer.pids).flatMap((name) => ['--syscalls', name]) : [];
+    const result = await loadgen(bin, ['--label', label, ...peer.args, ...pids, ...syscalls, ...one.args]);
     return { ...result, peak_rss_bytes: peaks(peer.pids) };
 }
 

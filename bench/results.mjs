@@ -97,8 +97,9 @@ function complaint(run) {
     }
     const { lost = 0, duplicated = 0, foreign = 0 } = run.total ?? {};
     const { closed = 0, given_up = false } = run; // the stalled are not among the closed
-    if (lost || duplicated || foreign || closed || given_up || run.delivered === 0) {
-        return JSON.stringify({ ...run.total, closed, given_up });
+    const failed = run.storm?.failed ?? 0;
+    if (lost || duplicated || foreign || closed || failed || given_up || run.delivered === 0) {
+        return JSON.stringify({ ...run.total, closed, failed, given_up });
     }
     return undefined;
 }

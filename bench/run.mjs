@@ -70,8 +70,9 @@ async function measureAll(context) {
             const start = performance.now();
             const taking = scenario.cases.filter((one) => isWanted(options.peers, one.peer) && takesPart(one, round, rounds));
             for (const one of rotated(taking, round)) {
+                const from = performance.now();
                 const run = record(scenario, one, round, await measure(context, scenario, one));
-                runs.push(run);
+                runs.push({ ...run, took_s: Math.round(since(from) * 10) / 10 });
                 console.error(`${clock()}  round ${round + 1}/${rounds}  ${scenario.key.padEnd(19)} ${one.name.padEnd(12)} ${brief(run)}`);
             }
             parts.set(scenario.group, (parts.get(scenario.group) ?? 0) + since(start));

@@ -18,7 +18,7 @@ import { checkXml } from './xml.mjs';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 // Scenarios, as "key, case", that cannot be had yet. Whatever can be had and stands here is an error as well.
-const NOT_YET = [];
+const NOT_YET = ['tls, gateway', 'connect-tls, gateway', 'recover, gateway'];
 
 let folder;
 let results;
@@ -120,6 +120,6 @@ test('the text has a table for each scenario, and a verdict for each target', ()
     for (const { title, table } of results.scenarios.filter((one) => one.table !== 'curve')) {
         assert.ok(said.out.includes(title), `${table}: ${title}`);
     }
-    assert.equal(said.out.match(/at (most|least) \d/g).length, verdicts(results.runs).length);
+    assert.equal(said.out.match(/\| +at (most|least) \d/g).length, verdicts(results.runs).length);
     assert.doesNotMatch(said.out, /NaN|undefined|\[object/);
 });

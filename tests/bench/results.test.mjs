@@ -55,6 +55,7 @@ for (const [what, run, why] of [
     ['a client that was thrown out', { closed: 1 }, /"closed":1/],
     ['a run in which nothing came', { delivered: 0 }, /hot, gateway, round 1/],
     ['a run that came to a halt', { given_up: true }, /"given_up":true/],
+    ['a client that failed in a storm', { storm: { failed: 2 } }, /"failed":2/],
     ['a run that failed', { failed: 'loadgen failed' }, /loadgen failed/],
     ['what is not available', { unavailable: 'no TLS' }, /not available: no TLS/],
 ]) {
