@@ -15,6 +15,7 @@ struct client {
     struct outq outq;
     struct wheel_timer timer; /* the nearest of the session's deadline, the stall and the linger */
     uint64_t stalled_ms;  /* since when nothing went out although something waits; 0: it flows */
+    struct list behind;   /* in reactor->behind while something waits */
     uint64_t cut_ms;      /* closing: cut at this time; 0: not closing */
     struct list doomed;   /* in reactor->doomed */
     struct list waiting;  /* in reactor->waiting */

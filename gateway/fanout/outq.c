@@ -9,10 +9,22 @@
  * next loop turn. */
 #define KEPT_CAP 16
 
-void outq_init(struct outq *q, size_t limit_bytes, struct list *dirty_list)
+void outq_dirty_init(struct outq_dirty *dirty)
 {
-    *q = (struct outq){.limit_bytes = limit_bytes, .dirty_list = dirty_list};
-    list_init(&q->dirty);
+    list_init(&dirty->now);
+    list_init(&dirty->later);
+}
+
+void outq_init(struct outq *q, size_t limit_bytes, struct outq_dirty *dirty)
+{
+    *q = (struct outq){.limit_bytes = limit_bytes, .dirty = dirty};
+    list_init(&q->node);
+}
+
+void outq_mark(struct outq *q)
+{
+    list_remove(&q->node);
+    list_push(&q->dirty->now, &q->node);
 }
 
 void outq_fini(struct outq *q)
@@ -21,7 +33,7 @@ void outq_fini(struct outq *q)
     free(q->ring);
     q->ring = NULL;
     q->cap = 0;
-    list_remove(&q->dirty);
+    list_remove(&q->node);
 }
 
 static int grow(struct outq *q)
@@ -58,8 +70,10 @@ static enum outq_result append(struct outq *q, struct message *m, enum outq_kind
     q->ring[(q->head + q->n) & (q->cap - 1)] = e;
     q->n++;
     count(q, e, true);
-    if (list_is_empty(&q->dirty)) {
-        list_push(q->dirty_list, &q->dirty);
+    if (kind != OUTQ_LIVE) {
+        outq_mark(q);
+    } else if (list_is_empty(&q->node)) {
+        list_push(&q->dirty->later, &q->node);
     }
     return OUTQ_OK;
 }
@@ -75,7 +89,7 @@ static void drop(struct outq *q, size_t target, bool is_end)
         bool is_droppable = e.kind == OUTQ_LIVE && q->bytes - q->private_bytes > target;
         if (!is_begun && (is_droppable || (is_end && e.kind == OUTQ_PRIVATE))) {
             count(q, e, false);
-            q->dropped += e.kind == OUTQ_LIVE;
+            q->dropped += e.kind == OUTQ_LIVE ? e.message->n_frames : 0;
             q->has_gap = q->has_gap || e.kind == OUTQ_LIVE;
             message_unref(e.message);
         } else {

@@ -6,9 +6,9 @@
  * order, make nobody a slow client. Messages of private subscriptions have a bound of their own,
  * outside of here: the broker keeps what does not fit.
  *
- * Pushing marks the queue dirty: its node goes on the reactor's list, and the end of the loop turn
- * flushes each dirty queue once. An empty queue holds at most a small ring (256 bytes). Belongs to
- * one loop thread.
+ * Pushing marks the queue dirty: its node goes on one of the reactor's lists, and the end of the
+ * loop turn flushes each dirty queue once; live messages alone may wait a little longer. An empty
+ * queue holds at most a small ring (256 bytes). Belongs to one loop thread.
  *
  * Invariants: bytes is the sum of the queued lens, own_bytes and private_bytes are the parts of
  * those kinds; a queue is on the dirty list at most once.
@@ -45,6 +45,14 @@ struct outq_entry {
     enum outq_kind kind;
 };
 
+/* Queues that hold something new: a reactor has one of these. */
+struct outq_dirty {
+    struct list now;   /* to be flushed at the end of this loop turn */
+    struct list later; /* live messages alone, which may gather a little (pace.h) */
+};
+
+void outq_dirty_init(struct outq_dirty *dirty);
+
 struct outq {
     struct outq_entry *ring;
     uint32_t head;
@@ -57,13 +65,17 @@ struct outq {
     size_t first_off; /* bytes of the first message that were written already: it is never dropped
                          then */
     uint64_t dropped;
-    uint64_t private_popped; /* messages of private subscriptions that were written, ever */
-    bool has_gap;            /* messages were dropped: the next MESSAGE is to say so */
-    struct list dirty;       /* node in *dirty_list */
-    struct list *dirty_list; /* the reactor's */
+    uint64_t private_popped;  /* messages of private subscriptions that were written, ever */
+    bool is_plain;            /* no WebSocket around its frames: takes no packs */
+    bool has_gap;             /* messages were dropped: the next MESSAGE is to say so */
+    struct list node;         /* in one of the lists of *dirty, or in none */
+    struct outq_dirty *dirty; /* the reactor's; borrowed */
 };
 
-void outq_init(struct outq *q, size_t limit_bytes, struct list *dirty_list);
+void outq_init(struct outq *q, size_t limit_bytes, struct outq_dirty *dirty);
+
+/* To be flushed at the end of this turn, whatever it holds. */
+void outq_mark(struct outq *q);
 
 /* Drops what is queued and leaves the dirty list. */
 void outq_fini(struct outq *q);
