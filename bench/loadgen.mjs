@@ -6,6 +6,7 @@ import { loadavg } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { peers, quiet, Unavailable } from './peers.mjs';
+import { recover } from './recover.mjs';
 
 const run = promisify(execFile);
 const FIRST_PORT = Number(process.env.SG_BENCH_PORT_BASE ?? 8700) + 50;
@@ -71,9 +72,6 @@ async function drivePeer(context, scenario, one) {
 
 // A broker that is cut from under many rooms has a client of its own: recover.mjs.
 async function cutBroker(context, one) {
-    const { recover } = await import('./recover.mjs').catch(() => {
-        throw new Unavailable('there is no bench/recover.mjs');
-    });
     const details = await recover({ ...context, port: await nextPort(), ...one.recover });
     const { hearing, confirm_ms, settled_ms } = details;
     return {
