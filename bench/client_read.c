@@ -5,20 +5,26 @@
 #include <string.h>
 #include <unistd.h>
 
+#define IS_DIGIT 16
+
 static bool read_mark(const uint8_t *body, size_t len, uint64_t *number)
 {
+    static const uint8_t DIGITS[256] = {
+        ['0'] = IS_DIGIT,      ['1'] = IS_DIGIT | 1,  ['2'] = IS_DIGIT | 2,  ['3'] = IS_DIGIT | 3,
+        ['4'] = IS_DIGIT | 4,  ['5'] = IS_DIGIT | 5,  ['6'] = IS_DIGIT | 6,  ['7'] = IS_DIGIT | 7,
+        ['8'] = IS_DIGIT | 8,  ['9'] = IS_DIGIT | 9,  ['a'] = IS_DIGIT | 10, ['b'] = IS_DIGIT | 11,
+        ['c'] = IS_DIGIT | 12, ['d'] = IS_DIGIT | 13, ['e'] = IS_DIGIT | 14, ['f'] = IS_DIGIT | 15};
+    unsigned all = IS_DIGIT;
     if (len < CLIENT_MARK_LEN || body[0] != 'S' || body[1] != 'G') {
         return false;
     }
     *number = 0;
     for (size_t i = 2; i < CLIENT_MARK_LEN; i++) {
-        unsigned digit = body[i] <= '9' ? body[i] - (unsigned)'0' : body[i] - 'a' + 10u;
-        if (digit > 15) {
-            return false;
-        }
-        *number = *number << 4 | digit;
+        unsigned digit = DIGITS[body[i]];
+        all &= digit;
+        *number = *number << 4 | (digit & 15);
     }
-    return true;
+    return all & IS_DIGIT;
 }
 
 static void wake_publisher(struct client_set *set)

@@ -57,6 +57,7 @@ static void bury(struct client *c)
 
 void client_step(struct client *c, const struct session_event *event)
 {
+    session_wrote(c->session, c->wrote_ms);
     session_step(c->session, event);
     if (!c->connection && !session_has_waiting(c->session)) {
         bury(c);
@@ -90,6 +91,7 @@ static void cut(struct client *c)
 static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
 {
     struct client *c = LIST_OWNER(timer, struct client, timer);
+    session_wrote(c->session, c->wrote_ms);
     if (c->cut_ms) {
         if (c->cut_ms <= now_ms) {
             cut(c);
@@ -226,10 +228,12 @@ void client_wrote(struct client *c, uint32_t n, size_t bytes)
     } else {
         c->outq.first_off += bytes; /* a part of a long one */
     }
-    set_stalled(c, c->outq.n > 0 ? r->now_ms : 0);
+    if (c->outq.n > 0 || c->stalled_ms != 0) {
+        set_stalled(c, c->outq.n > 0 ? r->now_ms : 0);
+    }
     metrics_add(&r->metrics, METRIC_FLUSHES, 1);
     metrics_add(&r->metrics, METRIC_BYTES_OUT, (int64_t)bytes);
-    session_wrote(c->session, r->now_ms);
+    c->wrote_ms = r->now_ms;
     if (!c->functions->is_buffering || !c->functions->is_buffering(c->connection)) {
         client_flushed(c);
     }

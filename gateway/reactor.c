@@ -338,12 +338,12 @@ static void flush_live(struct reactor *r)
     struct reactor_uv *uv = r->uv;
     struct live_stats stats;
     live_stats(r->live, &stats);
-    bool is_new = stats.delivered != uv->delivered;
+    uint64_t n_new = stats.delivered - uv->delivered;
     uv->delivered = stats.delivered;
     if (!live_is_pending(r->live) && list_is_empty(&r->dirty.later)) {
         return;
     }
-    uint32_t wait_ms = pace_wait_ms(&r->pace, uv_now(&uv->loop), is_new);
+    uint32_t wait_ms = pace_wait_ms(&r->pace, uv_now(&uv->loop), n_new);
     if (wait_ms > 0) {
         uv_timer_start(&uv->pause, on_pause_over, wait_ms, 0);
         return;

@@ -159,9 +159,6 @@ static void pass_plain(struct stomp_scan *s, uint8_t *bytes, size_t end, uint8_t
     size_t from = s->pos;
     size_t to = from;
     uint8_t seen = s->seen;
-    while (s->place != STOMP_IN_COMMAND && end - to >= 8 && stomp_is_plain_8(bytes + to, &seen)) {
-        to += 8;
-    }
     while (to < end && (byte_classes[bytes[to]] & plain)) {
         seen |= bytes[to];
         to++;

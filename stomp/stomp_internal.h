@@ -113,25 +113,6 @@ static inline size_t stomp_smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Eight bytes at a time, for texts of which most are plain: false when one may be a control byte, a
- * colon, a backslash or 0x7f. The tricks with words take now and then what stands in front of such
- * a byte for one as well; bytes from 0x80 on are none. *high gets 0x80 when there is one of those.
- */
-static inline bool stomp_is_plain_8(const void *bytes, uint8_t *high)
-{
-    const uint64_t ones = 0x0101010101010101u;
-    const uint64_t tops = 0x80 * ones;
-    uint64_t word;
-    memcpy(&word, bytes, sizeof(word));
-    uint64_t colon = word ^ ':' * ones;
-    uint64_t backslash = word ^ '\\' * ones;
-    uint64_t delete = word ^ 0x7f * ones;
-    uint64_t found = ((word - ' ' * ones) & ~word) | ((colon - ones) & ~colon) |
-                     ((backslash - ones) & ~backslash) | ((delete - ones) & ~delete);
-    *high |= word & tops ? 0x80 : 0;
-    return (found & tops) == 0;
-}
-
 /* STOMP_UNKNOWN when there is no such command. "STOMP" is STOMP_CONNECT. */
 enum stomp_command stomp_command_of(const char *text, size_t len);
 

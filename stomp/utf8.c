@@ -52,7 +52,7 @@ static size_t valid_len(const uint8_t *bytes, size_t len)
     while (at < len) {
         size_t n = 16;
         if (len - at < 16 || !is_ascii_16(bytes + at)) {
-            n = sequence_len(bytes + at, len - at);
+            n = bytes[at] < 0x80 ? 1 : sequence_len(bytes + at, len - at);
         }
         if (n == 0) {
             break;

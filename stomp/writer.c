@@ -65,12 +65,28 @@ static char escape_letter(const struct stomp_writer *w, char c, bool is_name)
     }
 }
 
+/* Eight bytes at a time, for texts of which most are plain: false when one may be a control byte, a
+ * colon, a backslash or 0x7f. The tricks with words take now and then what stands in front of such
+ * a byte for one as well; bytes from 0x80 on are none. */
+static bool is_plain_8(const void *bytes)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    const uint64_t tops = 0x80 * ones;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    uint64_t colon = word ^ ':' * ones;
+    uint64_t backslash = word ^ '\\' * ones;
+    uint64_t delete = word ^ 0x7f * ones;
+    uint64_t found = ((word - ' ' * ones) & ~word) | ((colon - ones) & ~colon) |
+                     ((backslash - ones) & ~backslash) | ((delete - ones) & ~delete);
+    return (found & tops) == 0;
+}
+
 /* The bytes from `at` on that stand for themselves; where they end. */
 static size_t put_plain(struct stomp_writer *w, struct slice text, size_t at, uint8_t where)
 {
     size_t from = at;
-    uint8_t high = 0;
-    while (text.len - at >= 8 && stomp_is_plain_8(text.ptr + at, &high)) {
+    while (text.len - at >= 8 && is_plain_8(text.ptr + at)) {
         at += 8;
     }
     while (at < text.len && !(refused_in[(unsigned char)text.ptr[at]] & where)) {

@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define FIRST_CAP 4
-
 /* An emptied ring of up to so many entries is kept: a client in a busy room fills it again in the
  * next loop turn. */
 #define KEPT_CAP 16
@@ -17,8 +15,19 @@ void outq_dirty_init(struct outq_dirty *dirty)
 
 void outq_init(struct outq *q, size_t limit_bytes, struct outq_dirty *dirty)
 {
-    *q = (struct outq){.limit_bytes = limit_bytes, .dirty = dirty};
+    *q = (struct outq){
+        .ring = q->inline_ring, .cap = OUTQ_INLINE, .limit_bytes = limit_bytes, .dirty = dirty};
     list_init(&q->node);
+}
+
+static void set_ring(struct outq *q, struct outq_entry *ring, uint32_t cap)
+{
+    if (q->ring != q->inline_ring) {
+        free(q->ring);
+    }
+    q->ring = ring;
+    q->cap = cap;
+    q->head = 0;
 }
 
 void outq_mark(struct outq *q)
@@ -30,15 +39,13 @@ void outq_mark(struct outq *q)
 void outq_fini(struct outq *q)
 {
     outq_pop(q, q->n);
-    free(q->ring);
-    q->ring = NULL;
-    q->cap = 0;
+    set_ring(q, q->inline_ring, OUTQ_INLINE);
     list_remove(&q->node);
 }
 
 static int grow(struct outq *q)
 {
-    uint32_t cap = q->cap ? q->cap * 2 : FIRST_CAP;
+    uint32_t cap = q->cap * 2;
     struct outq_entry *ring = malloc(cap * sizeof *ring);
     if (!ring) {
         return -1;
@@ -46,10 +53,7 @@ static int grow(struct outq *q)
     for (uint32_t i = 0; i < q->n; i++) {
         ring[i] = q->ring[(q->head + i) & (q->cap - 1)];
     }
-    free(q->ring);
-    q->ring = ring;
-    q->cap = cap;
-    q->head = 0;
+    set_ring(q, ring, cap);
     return 0;
 }
 
@@ -79,14 +83,14 @@ static enum outq_result append(struct outq *q, struct message *m, enum outq_kind
 }
 
 /* Keeps the entries for which nothing says that they go, in order; stops dropping once no more than
- * `target` bytes of live messages and answers are left. `is_end`: private ones go as well. */
+ * `target` bytes of live messages are left. `is_end`: private ones go as well. */
 static void drop(struct outq *q, size_t target, bool is_end)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < q->n; i++) {
         struct outq_entry e = q->ring[(q->head + i) & (q->cap - 1)];
         bool is_begun = i == 0 && q->first_off > 0;
-        bool is_droppable = e.kind == OUTQ_LIVE && q->bytes - q->private_bytes > target;
+        bool is_droppable = e.kind == OUTQ_LIVE && outq_live_bytes(q) > target;
         if (!is_begun && (is_droppable || (is_end && e.kind == OUTQ_PRIVATE))) {
             count(q, e, false);
             q->dropped += e.kind == OUTQ_LIVE ? e.message->n_frames : 0;
@@ -108,7 +112,7 @@ enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy p
         return OUTQ_OVER;
     }
     /* A quarter is freed at a time, so that a full queue is not walked for every message. */
-    bool is_begun = q->first_off > 0 && q->ring[q->head].kind != OUTQ_PRIVATE;
+    bool is_begun = q->first_off > 0 && q->ring[q->head].kind == OUTQ_LIVE;
     size_t on_its_way = is_begun ? outq_first(q)->len : 0;
     drop(q, on_its_way + q->limit_bytes / 4 * 3, false);
     enum outq_result result = append(q, m, OUTQ_LIVE);
@@ -152,9 +156,7 @@ void outq_pop(struct outq *q, uint32_t n)
     if (q->n == 0) {
         q->head = 0;
         if (q->cap > KEPT_CAP) {
-            free(q->ring);
-            q->ring = NULL;
-            q->cap = 0;
+            set_ring(q, q->inline_ring, OUTQ_INLINE);
         }
     }
 }

@@ -53,25 +53,29 @@ struct outq_dirty {
 
 void outq_dirty_init(struct outq_dirty *dirty);
 
+#define OUTQ_INLINE 2 /* entries without a ring of their own; a power of two */
+
 struct outq {
-    struct outq_entry *ring;
+    struct list node;         /* in one of the lists of *dirty, or in none */
+    struct outq_entry *ring;  /* inline_ring, or on the heap */
+    struct outq_dirty *dirty; /* the reactor's; borrowed */
     uint32_t head;
     uint32_t n;
     uint32_t cap;
+    bool is_plain; /* no WebSocket around its frames: takes no packs */
+    bool has_gap;  /* messages were dropped: the next MESSAGE is to say so */
     size_t bytes;
     size_t own_bytes;
     size_t private_bytes;
     size_t limit_bytes;
     size_t first_off; /* bytes of the first message that were written already: it is never dropped
                          then */
+    struct outq_entry inline_ring[OUTQ_INLINE];
+    uint64_t private_popped; /* messages of private subscriptions that were written, ever */
     uint64_t dropped;
-    uint64_t private_popped;  /* messages of private subscriptions that were written, ever */
-    bool is_plain;            /* no WebSocket around its frames: takes no packs */
-    bool has_gap;             /* messages were dropped: the next MESSAGE is to say so */
-    struct list node;         /* in one of the lists of *dirty, or in none */
-    struct outq_dirty *dirty; /* the reactor's; borrowed */
 };
 
+/* It stays where it is from now on. */
 void outq_init(struct outq *q, size_t limit_bytes, struct outq_dirty *dirty);
 
 /* To be flushed at the end of this turn, whatever it holds. */
@@ -105,15 +109,19 @@ static inline struct message *outq_at(const struct outq *q, uint32_t i)
 /* The first n messages were written to their end. */
 void outq_pop(struct outq *q, uint32_t n);
 
+static inline size_t outq_live_bytes(const struct outq *q)
+{
+    return q->bytes - q->own_bytes - q->private_bytes;
+}
+
 /* True when the next live message would be refused, or cost older ones. */
 static inline bool outq_is_full(const struct outq *q)
 {
     if (q->n == 0) {
         return false;
     }
-    bool is_first_private = q->ring[q->head].kind == OUTQ_PRIVATE;
-    size_t first = is_first_private ? 0 : outq_at(q, 0)->len;
-    return q->bytes - q->private_bytes - first >= q->limit_bytes;
+    size_t first = q->ring[q->head].kind == OUTQ_LIVE ? outq_at(q, 0)->len : 0;
+    return outq_live_bytes(q) - first >= q->limit_bytes;
 }
 
 /* Drops all MESSAGEs, private ones too: the client is being closed, and only what the session

@@ -5,10 +5,10 @@ void pace_init(struct pace *p, uint32_t most_ms)
     *p = (struct pace){.most_ms = most_ms};
 }
 
-uint32_t pace_wait_ms(struct pace *p, uint64_t now_ms, bool is_new)
+uint32_t pace_wait_ms(struct pace *p, uint64_t now_ms, uint64_t n_new)
 {
-    bool is_first = is_new && p->turns == 0;
-    p->turns += is_new;
+    bool is_first = n_new > 0 && p->n == 0;
+    p->n += n_new;
     if (is_first && p->is_pausing && now_ms < p->busy_ms && p->until_ms < now_ms + PACE_FIRST_MS) {
         p->until_ms = now_ms + PACE_FIRST_MS;
     }
@@ -18,7 +18,7 @@ uint32_t pace_wait_ms(struct pace *p, uint64_t now_ms, bool is_new)
 /* Was it worth it? */
 static void learn(struct pace *p)
 {
-    if (p->turns > 1) {
+    if (p->n > 1) {
         p->skipped = 0;
         return;
     }
@@ -35,7 +35,7 @@ void pace_passed(struct pace *p, uint64_t took_us, uint64_t now_ms)
     if (p->is_pausing && now_ms - took_us / 1000 < p->busy_ms) {
         learn(p);
     }
-    p->turns = 0;
+    p->n = 0;
     if (pause_ms > 0 && p->skip > 0) {
         p->skip--;
         pause_ms = 0;

@@ -11,8 +11,8 @@
  * which is for PACE_BUSY_MS after a pass that counts, the first that comes waits PACE_FIRST_MS for
  * those behind it.
  *
- * A pause in which messages came in one turn alone was for nothing (a publisher who waits for each
- * message to come back, say). Then the next pauses are left out, twice as many each time, up to
+ * A pause that gathered a single message was for nothing (a publisher who waits for each message to
+ * come back, say). Then the next pauses are left out, twice as many each time, up to
  * PACE_SKIP_MAX; one that gains ends that.
  */
 #pragma once
@@ -25,8 +25,8 @@
 #define PACE_SKIP_MAX 64
 
 struct pace {
+    uint64_t n;        /* messages since the last pass */
     uint32_t most_ms;  /* 0: never a pause */
-    uint32_t turns;    /* that brought messages since the last pass */
     uint32_t skip;     /* pauses to leave out */
     uint32_t skipped;  /* that many were left out the last time */
     bool is_pausing;   /* after the last pass */
@@ -36,9 +36,9 @@ struct pace {
 
 void pace_init(struct pace *p, uint32_t most_ms);
 
-/* At the end of a loop turn after which live messages wait; `is_new`: this turn brought some. 0:
- * write them now, then call pace_passed(). Else in so many milliseconds. */
-uint32_t pace_wait_ms(struct pace *p, uint64_t now_ms, bool is_new);
+/* At the end of a loop turn after which live messages wait; it brought `n_new` of them. 0: write
+ * them now, then call pace_passed(). Else in so many milliseconds. */
+uint32_t pace_wait_ms(struct pace *p, uint64_t now_ms, uint64_t n_new);
 
 /* A pass has ended just now. */
 void pace_passed(struct pace *p, uint64_t took_us, uint64_t now_ms);

@@ -14,7 +14,7 @@ static void test_a_message_for_an_idle_gateway_never_waits(void **state)
     struct pace p;
     pace_init(&p, 4);
     for (uint64_t now = 1000; now < 100000; now += PACE_BUSY_MS + 10) {
-        assert_int_equal(pace_wait_ms(&p, now, true), 0);
+        assert_int_equal(pace_wait_ms(&p, now, 1), 0);
         pace_passed(&p, 9000, now + 9);
     }
 }
@@ -29,13 +29,13 @@ static void test_a_pause_is_as_long_as_the_pass_and_bounded(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct pace p;
         pace_init(&p, 4);
-        assert_int_equal(pace_wait_ms(&p, 50, true), 0);
+        assert_int_equal(pace_wait_ms(&p, 50, 1), 0);
         pace_passed(&p, cases[i].took_us, 60);
-        assert_int_equal(pace_wait_ms(&p, 60, true), cases[i].pause_ms);
+        assert_int_equal(pace_wait_ms(&p, 60, 1), cases[i].pause_ms);
         for (uint32_t ms = 0; ms < cases[i].pause_ms; ms++) {
             assert_int_equal(pace_wait_ms(&p, 60 + ms, ms % 2), cases[i].pause_ms - ms);
         }
-        assert_int_equal(pace_wait_ms(&p, 60 + cases[i].pause_ms, true), 0);
+        assert_int_equal(pace_wait_ms(&p, 60 + cases[i].pause_ms, 1), 0);
     }
 }
 
@@ -45,13 +45,13 @@ static void test_the_first_waits_for_those_behind_it_while_the_loop_is_busy(void
     struct pace p;
     pace_init(&p, 4);
     pace_passed(&p, 5000, 100); /* a pause until 104 */
-    assert_int_equal(pace_wait_ms(&p, 110, true), PACE_FIRST_MS);
-    assert_int_equal(pace_wait_ms(&p, 110, true), PACE_FIRST_MS); /* but not for each of them */
-    assert_int_equal(pace_wait_ms(&p, 110 + PACE_FIRST_MS, true), 0);
+    assert_int_equal(pace_wait_ms(&p, 110, 1), PACE_FIRST_MS);
+    assert_int_equal(pace_wait_ms(&p, 110, 1), PACE_FIRST_MS); /* but not for each of them */
+    assert_int_equal(pace_wait_ms(&p, 110 + PACE_FIRST_MS, 1), 0);
     pace_passed(&p, 5000, 200);
-    assert_int_equal(pace_wait_ms(&p, 200 + PACE_BUSY_MS, true), 0);
+    assert_int_equal(pace_wait_ms(&p, 200 + PACE_BUSY_MS, 1), 0);
     pace_passed(&p, 500, 300); /* no pass that counts */
-    assert_int_equal(pace_wait_ms(&p, 301, true), 0);
+    assert_int_equal(pace_wait_ms(&p, 301, 1), 0);
 }
 
 static void test_none_is_made_when_it_is_off(void **state)
@@ -60,18 +60,16 @@ static void test_none_is_made_when_it_is_off(void **state)
     struct pace p;
     pace_init(&p, 0);
     pace_passed(&p, 100000, 10);
-    assert_int_equal(pace_wait_ms(&p, 10, true), 0);
+    assert_int_equal(pace_wait_ms(&p, 10, 1), 0);
 }
 
-/* One pass: `turns` turns bring messages before it. Returns whether a pause follows. */
-static bool pass(struct pace *p, uint64_t *now_ms, int turns)
+/* One pass over so many messages. Returns whether a pause follows. */
+static bool pass(struct pace *p, uint64_t *now_ms, uint64_t n)
 {
-    for (int i = 0; i < turns; i++) {
-        (void)pace_wait_ms(p, *now_ms, true);
-    }
+    (void)pace_wait_ms(p, *now_ms, n);
     *now_ms += 10;
     pace_passed(p, 5000, *now_ms);
-    return pace_wait_ms(p, *now_ms, false) > 0;
+    return pace_wait_ms(p, *now_ms, 0) > 0;
 }
 
 static void test_pauses_that_gain_go_on(void **state)
