@@ -48,7 +48,7 @@ function factsTable({ date, machine: m, options, idle_broker, elapsed_s, runs },
     const loads = runs.map((run) => run.load_before).sort((a, b) => a - b);
     const minutes = number(elapsed_s.all / 60);
     const rows = [
-        ['date', `${date.slice(0, 10)}; ${options.rounds} rounds, ${options.seconds} s for each measurement, ${minutes} minutes in all`],
+        ['date', `${date.slice(0, 10)}; ${options.rounds} round${options.rounds > 1 ? 's' : ''}, ${options.seconds} s for each measurement, ${minutes} minutes in all`],
         ['every single run', `[${file}](../${file})`],
         ['what', `${m.stompgate}, ${m.commit}: ${m.compiler}, release, one reactor where nothing else is said`],
         ['its libraries', `libwebsockets ${m.libwebsockets.replace(/-$/, '')}, OpenSSL ${m.openssl}`],
