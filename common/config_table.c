@@ -53,6 +53,7 @@ const struct config_key config_keys[] = {
     {KEY(gateway, origins), LIST("", 0, 1024)},
     {KEY(gateway, require_origin), BOOL(false)},
     {KEY(gateway, ws_frame), ENUM(CONFIG_FRAME_AUTO, frame_words)},
+    {KEY(gateway, gather_ms), INT(4, 0, 100, "ms")},
     {KEY(gateway, log_level), WORD("info", level_words)},
     {KEY(gateway, drain_ms), INT(5000, 0, HOUR_MS, "ms")},
     {KEY(gateway, max_fds), INT(0, 0, 10000000, "files")},

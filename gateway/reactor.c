@@ -28,6 +28,8 @@ struct reactor_uv {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t tick;
+    uv_timer_t pause;
+    uint64_t delivered; /* of live_stats, at the end of the last turn */
     uv_async_t stop;
     uv_async_t certified;
     _Atomic(struct tls_pair *) pair; /* from another thread, NULL once it is taken */
@@ -136,6 +138,15 @@ static void take_private_stats(struct reactor *r)
     metrics_set(m, METRIC_PRIVATE_CHANNEL_ERRORS, s.channel_errors);
 }
 
+static void take_client_stats(struct reactor *r)
+{
+    size_t n;
+    size_t bytes;
+    client_behind(r, &n, &bytes);
+    metrics_set(&r->metrics, METRIC_CLIENTS_BEHIND, n);
+    metrics_set(&r->metrics, METRIC_OUT_QUEUE_BYTES, bytes);
+}
+
 static void take_stats(struct reactor *r)
 {
     struct broker_stats live;
@@ -144,6 +155,7 @@ static void take_stats(struct reactor *r)
     broker_stats(live_broker(r->live), &live);
     broker_stats(publish_broker(r->publish), &publish);
     live_stats(r->live, &rooms);
+    take_client_stats(r);
     take_private_stats(r);
     struct metrics *m = &r->metrics;
     metrics_set(m, METRIC_MESSAGES, rooms.queued);
@@ -151,6 +163,10 @@ static void take_stats(struct reactor *r)
     metrics_set(m, METRIC_DELIVERIES, rooms.delivered);
     metrics_set(m, METRIC_DELIVERIES_UNHEARD, rooms.unheard);
     metrics_set(m, METRIC_ROOMS, rooms.rooms);
+    metrics_set(m, METRIC_BINDINGS_WAITING, live.bindings_missing);
+    metrics_set(m, METRIC_PREFIXES, live.prefixes);
+    metrics_set(m, METRIC_BINDS, live.binds);
+    metrics_set(m, METRIC_UNBINDS, live.unbinds);
     metrics_set(m, METRIC_LIVE_QUEUES, rooms.queues);
     metrics_set(m, METRIC_GAPS, rooms.gaps);
     metrics_set(m, METRIC_FILLED, rooms.filled);
@@ -185,6 +201,7 @@ static void close_handles(struct reactor *r)
     uv_close((uv_handle_t *)&uv->prepare, NULL);
     uv_close((uv_handle_t *)&uv->check, NULL);
     uv_close((uv_handle_t *)&uv->tick, NULL);
+    uv_close((uv_handle_t *)&uv->pause, NULL);
     uv_close((uv_handle_t *)&uv->stop, NULL);
     uv_close((uv_handle_t *)&uv->certified, NULL);
 }
@@ -287,7 +304,6 @@ static void on_tick(uv_timer_t *handle)
     if (r->now_ms - r->uv->stats_ms >= STATS_MS) {
         r->uv->stats_ms = r->now_ms;
         take_stats(r);
-        transport_tick(r->transport);
     }
     end_step(r);
 }
@@ -302,13 +318,42 @@ static void on_check(uv_check_t *handle)
     live_turn(r->live);
 }
 
-static void flush_dirty(struct reactor *r)
+static void flush_all(struct list *dirty)
 {
-    while (!list_is_empty(&r->dirty)) {
-        struct outq *q = LIST_OWNER(r->dirty.next, struct outq, dirty);
-        list_remove(&q->dirty);
+    while (!list_is_empty(dirty)) {
+        struct outq *q = LIST_OWNER(dirty->next, struct outq, node);
+        list_remove(&q->node);
         client_flush(q);
     }
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    (void)timer; /* what is to be done is done at the end of this turn */
+}
+
+/* Live messages: what comes while the loop is busy writing them gathers (pace.h). */
+static void flush_live(struct reactor *r)
+{
+    struct reactor_uv *uv = r->uv;
+    struct live_stats stats;
+    live_stats(r->live, &stats);
+    uint64_t n_new = stats.delivered - uv->delivered;
+    uv->delivered = stats.delivered;
+    if (!live_is_pending(r->live) && list_is_empty(&r->dirty.later)) {
+        return;
+    }
+    uint32_t wait_ms = pace_wait_ms(&r->pace, uv_now(&uv->loop), n_new);
+    if (wait_ms > 0) {
+        uv_timer_start(&uv->pause, on_pause_over, wait_ms, 0);
+        return;
+    }
+    uint64_t began_ns = uv_hrtime();
+    live_settle(r->live);
+    flush_all(&r->dirty.later);
+    uint64_t took_us = (uv_hrtime() - began_ns) / 1000;
+    uv_update_time(&uv->loop);
+    pace_passed(&r->pace, took_us, uv_now(&uv->loop));
 }
 
 /* Just before the loop waits: everything that this turn brought to clients goes out. */
@@ -317,10 +362,11 @@ static void on_prepare(uv_prepare_t *handle)
     struct reactor *r = handle->data;
     client_turn(r);
     live_turn(r->live);
+    flush_live(r);
     do {
-        flush_dirty(r);
+        flush_all(&r->dirty.now);
         client_written(r);
-    } while (!list_is_empty(&r->dirty));
+    } while (!list_is_empty(&r->dirty.now));
     transport_turn(r->transport);
     tcp_turn(r->tcp);
     client_reap(r);
@@ -338,6 +384,7 @@ static int open_loop(struct reactor *r)
     uv_prepare_init(&uv->loop, &uv->prepare);
     uv_check_init(&uv->loop, &uv->check);
     uv_timer_init(&uv->loop, &uv->tick);
+    uv_timer_init(&uv->loop, &uv->pause);
     uv_async_init(&uv->loop, &uv->stop, on_stop);
     uv_async_init(&uv->loop, &uv->certified, on_certified);
     uv->prepare.data = uv->check.data = uv->tick.data = uv->stop.data = uv->certified.data = r;
@@ -412,7 +459,9 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     r->last_client = unix_ms() << 16; /* ids do not come again after a restart */
     session_settings_init(&r->settings, config, false);
     session_settings_init(&r->tcp_settings, config, true);
-    list_init(&r->dirty);
+    outq_dirty_init(&r->dirty);
+    pace_init(&r->pace, (uint32_t)config->gateway.gather_ms);
+    list_init(&r->behind);
     list_init(&r->doomed);
     list_init(&r->waiting);
     list_init(&r->dead);

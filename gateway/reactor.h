@@ -20,6 +20,8 @@
 #include "common/map.h"
 #include "common/wheel.h"
 #include "gateway/fanout/live.h"
+#include "gateway/fanout/outq.h"
+#include "gateway/fanout/pace.h"
 #include "gateway/metrics.h"
 #include "gateway/private.h"
 #include "gateway/publish.h"
@@ -64,12 +66,14 @@ struct reactor {
 
     struct map clients; /* id → client; client.c */
     uint64_t last_client;
-    struct list dirty;   /* out queues to flush; outq.c fills it */
-    struct list doomed;  /* clients to close at the end of the turn; client.c */
-    struct list waiting; /* clients that were told SESSION_WAIT for a SEND; client.c */
-    struct list dead;    /* clients to free at the end of the turn; client.c */
-    struct list written; /* clients to which private messages were written; client.c */
-    bool has_room;       /* publish said that there is room again */
+    struct outq_dirty dirty; /* out queues to flush; outq.c fills it */
+    struct pace pace;        /* of those with live messages alone */
+    struct list behind;      /* clients that did not take all they are due; client.c */
+    struct list doomed;      /* clients to close at the end of the turn; client.c */
+    struct list waiting;     /* clients that were told SESSION_WAIT for a SEND; client.c */
+    struct list dead;        /* clients to free at the end of the turn; client.c */
+    struct list written;     /* clients to which private messages were written; client.c */
+    bool has_room;           /* publish said that there is room again */
 
     bool is_live_up;
     bool is_publish_up;

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* accept4(), which is POSIX since 2024 */
 #include "common/list.h"
 #include "common/log.h"
 #include "common/map.h"
@@ -154,8 +155,10 @@ static void on_resume(struct wheel_timer *timer, uint64_t now_ms)
 
 static void address_of(const struct sockaddr_storage *a, socklen_t len, char text[ADDRESS_LEN])
 {
-    if (getnameinfo((const struct sockaddr *)a, len, text, ADDRESS_LEN, NULL, 0, NI_NUMERICHOST) !=
-        0) {
+    if (a->ss_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, text, ADDRESS_LEN);
+    } else if (getnameinfo((const struct sockaddr *)a, len, text, ADDRESS_LEN, NULL, 0,
+                           NI_NUMERICHOST) != 0) {
         snprintf(text, ADDRESS_LEN, "?");
     }
 }
@@ -171,10 +174,6 @@ static void let_in(const struct door *door, int fd, const char *address)
         close(fd);
         return;
     }
-    int one = 1;
-    int bytes = SEND_BUFFER_BYTES;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     l->n_open++;
     metrics_add(&r->metrics, METRIC_ACCEPTED, 1);
     metrics_set(&r->metrics, METRIC_CONNECTIONS, (uint64_t)l->n_open);
@@ -191,15 +190,13 @@ static void on_listen(uv_poll_t *handle, int status, int events)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage from;
         socklen_t len = sizeof from;
-        int fd = accept(door->fd, (struct sockaddr *)&from, &len);
+        int fd = accept4(door->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 pause_accepting(door->listener, errno);
             }
             return;
         }
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
         char address[ADDRESS_LEN];
         address_of(&from, len, address);
         let_in(door, fd, address);
@@ -207,6 +204,16 @@ static void on_listen(uv_poll_t *handle, int status, int events)
 }
 
 /* ---- Life ---- */
+
+/* Linux gives them on to the sockets that are accepted: no calls for each. */
+static void set_options(int fd)
+{
+    int one = 1;
+    int bytes = SEND_BUFFER_BYTES;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
 
 /* A bound and listening socket, or -1 with errno. */
 static int open_socket(const char *address, int port, bool is_shared)
@@ -225,7 +232,7 @@ static int open_socket(const char *address, int port, bool is_shared)
     if (fd >= 0) {
         fcntl(fd, F_SETFL, O_NONBLOCK);
         fcntl(fd, F_SETFD, FD_CLOEXEC);
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        set_options(fd);
         bool failed = is_shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0;
         if (failed || bind(fd, found->ai_addr, found->ai_addrlen) != 0 ||
             listen(fd, BACKLOG) != 0) {

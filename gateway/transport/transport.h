@@ -34,10 +34,6 @@ void transport_certify(struct transport *t, struct tls_pair *pair);
  * callback, where libwebsockets would spin (libwebsockets issue 2360). */
 void transport_turn(struct transport *t);
 
-/* About once a second: who is not read from cannot show that he is alive, and is not hung up for
- * it. */
-void transport_tick(struct transport *t);
-
 /* Ends the context. The loop has to run on until its handles are closed; then transport_free(). */
 void transport_stop(struct transport *t);
 void transport_free(struct transport *t);

@@ -3,7 +3,9 @@
 
 #include "common/list.h"
 #include "common/slice.h"
+#include "gateway/transport/quiet.h"
 #include "gateway/transport/transport.h"
+#include "stomp/stomp.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,11 +25,13 @@ struct connection {
     struct client *client;      /* a WebSocket */
     struct http_answer *answer; /* an HTTP request that is being answered; http.c */
     struct list reading;        /* in transport->reading: is_wanted is to be applied */
-    struct list paused;         /* in transport->paused: nothing is read, so no PONG is seen */
-    bool is_wanted;             /* whether to read */
-    bool is_closing;            /* our close frame is queued or sent */
-    bool has_failed;            /* a write failed: libwebsockets will end it */
-    uint32_t n_fragments;       /* of the message that is coming in */
+    struct quiet quiet;
+    bool is_wanted;         /* whether to read */
+    bool is_closing;        /* our close frame is queued or sent */
+    bool has_failed;        /* a write failed: libwebsockets will end it */
+    bool is_buffering;      /* after the last write: libwebsockets holds a part of it */
+    uint32_t n_fragments;   /* of the message that is coming in */
+    struct stomp_utf8 text; /* the same, where it is text */
 };
 
 struct transport {
@@ -40,7 +44,6 @@ struct transport {
     struct lws_vhost *tls_vhost; /* NULL: no TLS here */
     struct tls *tls;             /* the same */
     struct list reading;
-    struct list paused;
     struct list answers; /* http.c: reads of history that are under way */
     uint64_t last_answer;
     void *protocols;
@@ -59,6 +62,9 @@ int tls_set_up(struct tls *t, void *ssl_ctx) __attribute__((warn_unused_result))
 
 /* From the next handshake on; takes one reference. After tls_set_up(). */
 void tls_use(struct tls *t, struct tls_pair *pair);
+
+/* memory.c: before the first context is made. Called again it does nothing. */
+void memory_init(size_t rx_buffer_bytes);
 
 /* handshake.c: what stands before a WebSocket. */
 

@@ -12,8 +12,6 @@
 #include <sys/socket.h>
 
 #define RX_BUFFER_BYTES 2048
-#define PING_AFTER_S 25
-#define HANG_UP_AFTER_S 75
 #define KEEP_ALIVE_S 5
 
 /* ---- Out ---- */
@@ -50,7 +48,9 @@ static const uint8_t *gather(const struct outq *q, uint8_t *scratch, uint32_t *n
 }
 
 /* Pre-framed messages as LWS_WRITE_RAW, several in one write, and never while libwebsockets still
- * holds a part of the last. */
+ * holds a part of the last. While it does, it waits for the socket by itself and then calls back:
+ * lws_callback_on_writable() would only cost two epoll_ctl, for each message that a client does not
+ * read. */
 static void connection_flush(void *connection)
 {
     struct connection *c = connection;
@@ -58,7 +58,8 @@ static void connection_flush(void *connection)
     if (c->has_failed) {
         return;
     }
-    while (q->n > 0 && !lws_partial_buffered(c->wsi)) {
+    c->is_buffering = lws_partial_buffered(c->wsi);
+    while (q->n > 0 && !c->is_buffering) {
         uint32_t n;
         size_t len;
         const uint8_t *bytes = gather(q, c->transport->reactor->scratch, &n, &len);
@@ -67,16 +68,20 @@ static void connection_flush(void *connection)
             failed(c);
             return;
         }
+        c->is_buffering = lws_partial_buffered(c->wsi);
         client_wrote(c->client, n, len);
-    }
-    if (q->n > 0 || lws_partial_buffered(c->wsi)) {
-        lws_callback_on_writable(c->wsi);
     }
 }
 
 static bool connection_is_buffering(void *connection)
 {
-    return lws_partial_buffered(((struct connection *)connection)->wsi);
+    return ((struct connection *)connection)->is_buffering;
+}
+
+static void heard(struct connection *c)
+{
+    struct reactor *r = c->transport->reactor;
+    quiet_heard(&c->quiet, &r->wheel, r->now_ms);
 }
 
 static void connection_read(void *connection, bool wanted)
@@ -85,10 +90,7 @@ static void connection_read(void *connection, bool wanted)
     c->is_wanted = wanted;
     list_remove(&c->reading);
     list_push(&c->transport->reading, &c->reading);
-    list_remove(&c->paused);
-    if (!wanted) {
-        list_push(&c->transport->paused, &c->paused);
-    }
+    heard(c);
 }
 
 /* The close frame is one more message behind all others. libwebsockets' own (lws_close_reason and
@@ -128,6 +130,44 @@ void transport_turn(struct transport *t)
     }
 }
 
+/* ---- Quiet ---- */
+
+/* Past the out queue where nothing waits in it: what goes out from there puts off the next
+ * heart-beat, of which a PING is none. */
+static void ping(struct connection *c)
+{
+    static const unsigned char frame[] = {0x89, 0}; /* RFC 6455 section 5.5.2 */
+    struct outq *q = client_outq(c->client);
+    if (q->n == 0 && !lws_partial_buffered(c->wsi)) {
+        if (lws_write(c->wsi, (unsigned char *)(uintptr_t)frame, sizeof frame, LWS_WRITE_RAW) < 0) {
+            failed(c);
+        }
+        return;
+    }
+    struct message *m = message_new_ping();
+    if (!m || outq_push_own(q, m) == OUTQ_MEMORY) {
+        failed(c); /* a queue that is full of answers is judged by its stall */
+    }
+}
+
+static void on_quiet(struct wheel_timer *timer, uint64_t now_ms)
+{
+    struct connection *c = LIST_OWNER(timer, struct connection, quiet.timer);
+    if (c->has_failed || c->is_closing) {
+        return; /* it ends by its linger */
+    }
+    switch (quiet_look(&c->quiet, &c->transport->reactor->wheel, now_ms, !c->is_wanted)) {
+    case QUIET_WAIT:
+        return;
+    case QUIET_PING:
+        ping(c);
+        return;
+    case QUIET_HANG_UP:
+        failed(c);
+        return;
+    }
+}
+
 /* ---- Open ---- */
 
 static int established(struct connection *c, struct lws *wsi)
@@ -136,21 +176,27 @@ static int established(struct connection *c, struct lws *wsi)
     memset(c, 0, sizeof *c);
     c->transport = r->transport;
     c->wsi = wsi;
+    c->is_wanted = true;
     list_init(&c->reading);
-    list_init(&c->paused);
     c->client = client_new(r, &r->settings, &functions, c, handshake_done(wsi));
-    return c->client ? 0 : -1;
+    if (!c->client) {
+        return -1;
+    }
+    quiet_begin(&c->quiet, &r->wheel, on_quiet, r->now_ms);
+    return 0;
 }
 
 /* ---- In ---- */
 
 static int receive(struct connection *c, void *bytes, size_t len)
 {
+    heard(c);
     if (c->is_closing || c->has_failed) {
         return 0; /* the session has ended; what still comes is not read */
     }
     if (lws_is_first_fragment(c->wsi)) {
         c->n_fragments = 0;
+        c->text = (struct stomp_utf8){0};
     }
     /* Frames, not callbacks: a long frame comes in many pieces, an empty continuation frame in one.
      */
@@ -158,6 +204,12 @@ static int receive(struct connection *c, void *bytes, size_t len)
     if (c->n_fragments > (uint32_t)c->transport->reactor->config->limits.fragments) {
         client_refuse(c->client, CLOSE_LIMIT, "Too many fragments in one WebSocket message");
         return 0;
+    }
+    if (!lws_frame_is_binary(c->wsi) &&
+        !stomp_utf8_feed(&c->text, bytes, len, lws_is_final_fragment(c->wsi))) {
+        static unsigned char why[] = "text that is not UTF-8";
+        lws_close_reason(c->wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, why, sizeof why - 1);
+        return -1;
     }
     client_received(c->client, bytes, len);
     return 0;
@@ -199,6 +251,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return c->client ? receive(c, in, len) : -1;
     case LWS_CALLBACK_RECEIVE_PONG:
         if (c->client) {
+            heard(c);
             client_alive(c->client);
         }
         return 0;
@@ -212,7 +265,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLOSED:
         if (c->client) {
             list_remove(&c->reading);
-            list_remove(&c->paused);
+            quiet_end(&c->quiet, &c->transport->reactor->wheel);
             client_gone(c->client);
             c->client = NULL;
         }
@@ -294,13 +347,6 @@ static struct lws_http_mount *make_mounts(const struct config *config)
     return m;
 }
 
-void transport_tick(struct transport *t)
-{
-    for (struct list *n = t->paused.next; n != &t->paused; n = n->next) {
-        lws_validity_confirmed(LIST_OWNER(n, struct connection, paused)->wsi);
-    }
-}
-
 /* In the same context: a reactor has one. OpenSSL's part of it is set up by tls.c, from the
  * callback that libwebsockets has for that. */
 static int make_tls_vhost(struct transport *t, struct lws_context_creation_info *info)
@@ -319,10 +365,7 @@ static int make_tls_vhost(struct transport *t, struct lws_context_creation_info 
 
 static int make_context(struct transport *t)
 {
-    static const lws_retry_bo_t keep_alive = {
-        .secs_since_valid_ping = PING_AFTER_S,
-        .secs_since_valid_hangup = HANG_UP_AFTER_S,
-    };
+    static const lws_retry_bo_t none = {.secs_since_valid_hangup = 0}; /* quiet.h has it */
     const struct config *config = t->reactor->config;
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
@@ -333,12 +376,11 @@ static int make_context(struct transport *t)
         .user = t->reactor,
         .foreign_loops = (void *[]){t->reactor->loop},
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE,
         .max_http_header_data2 = (unsigned)config->limits.header_block_http_bytes,
         .timeout_secs = (unsigned)(config->limits.handshake_ms + 999) / 1000,
         .keepalive_timeout = KEEP_ALIVE_S,
-        .retry_and_idle_policy = &keep_alive,
+        .retry_and_idle_policy = &none,
         .alpn = "http/1.1",
         .server_string = "stompgate",
         .extensions =
@@ -358,6 +400,7 @@ static int make_context(struct transport *t)
 struct transport *transport_new(struct reactor *r, struct metrics *const *siblings, int n_siblings)
 {
     lws_set_log_level(LLL_ERR | LLL_WARN, emit_log);
+    memory_init(RX_BUFFER_BYTES);
     struct transport *t = calloc(1, sizeof *t);
     if (!t) {
         return NULL;
@@ -366,7 +409,6 @@ struct transport *transport_new(struct reactor *r, struct metrics *const *siblin
     t->siblings = siblings;
     t->n_siblings = n_siblings;
     list_init(&t->reading);
-    list_init(&t->paused);
     list_init(&t->answers);
     t->protocols = make_protocols();
     t->mounts = make_mounts(r->config);
