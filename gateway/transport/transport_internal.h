@@ -54,6 +54,9 @@ struct transport {
 struct tls *tls_new(void);
 void tls_free(struct tls *t);
 
+/* An SSL_CTX for libwebsockets' client side, which we do not use. Borrowed. */
+void *tls_client_context(struct tls *t);
+
 /* Sets up OpenSSL's context (an SSL_CTX) that libwebsockets has made for the vhost. 0, or -1. */
 int tls_set_up(struct tls *t, void *ssl_ctx) __attribute__((warn_unused_result));
 
