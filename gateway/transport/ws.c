@@ -379,5 +379,6 @@ void transport_free(struct transport *t)
     }
     free(t->protocols);
     free(t->mounts);
+    free(t->history_text);
     free(t);
 }
