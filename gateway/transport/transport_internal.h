@@ -46,6 +46,8 @@ struct transport {
     struct list reading;
     struct list answers; /* http.c: reads of history that are under way */
     uint64_t last_answer;
+    uint64_t history_answer; /* of which history_text was made: http_history.c */
+    char *history_text;
     void *protocols;
     void *mounts;
 };

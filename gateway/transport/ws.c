@@ -460,5 +460,6 @@ void transport_free(struct transport *t)
     tls_free(t->tls);
     free(t->protocols);
     free(t->mounts);
+    free(t->history_text);
     free(t);
 }
