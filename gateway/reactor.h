@@ -30,6 +30,7 @@
 
 struct history;
 struct listener;
+struct message;
 struct tcp;
 struct transport;
 struct uv_loop_s;
@@ -63,12 +64,13 @@ struct reactor {
 
     struct map clients; /* id → client; client.c */
     uint64_t last_client;
-    struct list dirty;   /* out queues to flush; outq.c fills it */
-    struct list doomed;  /* clients to close at the end of the turn; client.c */
-    struct list waiting; /* clients that were told SESSION_WAIT for a SEND; client.c */
-    struct list dead;    /* clients to free at the end of the turn; client.c */
-    struct list written; /* clients to which private messages were written; client.c */
-    bool has_room;       /* publish said that there is room again */
+    struct message *beat; /* the LF of a heart-beat, the same for everybody */
+    struct list dirty;    /* out queues to flush; outq.c fills it */
+    struct list doomed;   /* clients to close at the end of the turn; client.c */
+    struct list waiting;  /* clients that were told SESSION_WAIT for a SEND; client.c */
+    struct list dead;     /* clients to free at the end of the turn; client.c */
+    struct list written;  /* clients to which private messages were written; client.c */
+    bool has_room;        /* publish said that there is room again */
 
     bool is_live_up;
     bool is_publish_up;
