@@ -518,6 +518,9 @@ void broker_stats(const struct broker *b, struct broker_stats *stats)
     stats->unconfirmed = b->publisher.n;
     stats->unconfirmed_bytes = b->publisher.bytes;
     for (const struct list *n = b->groups.next; n != &b->groups; n = n->next) {
-        stats->bindings += LIST_OWNER(n, struct group, node)->n_keys;
+        const struct group *g = LIST_OWNER(n, struct group, node);
+        stats->bindings += g->n_keys;
+        stats->bindings_missing += g->mode == GROUP_PREFIX ? 0 : g->n_keys - g->n_standing;
+        stats->prefixes += g->mode != GROUP_EXACT;
     }
 }

@@ -133,7 +133,11 @@ struct broker_stats {
     uint64_t bytes_out;
     size_t unconfirmed;
     size_t unconfirmed_bytes;
-    size_t bindings; /* kept, of all queues */
+    uint64_t binds;          /* sent: queue.bind */
+    uint64_t unbinds;        /* sent: queue.unbind */
+    size_t bindings;         /* kept, of all queues */
+    size_t bindings_missing; /* of these, those that are still to be put at the broker */
+    size_t prefixes;         /* pairs of queue and exchange that are heard by their prefix */
 };
 
 void broker_stats(const struct broker *b, struct broker_stats *stats);

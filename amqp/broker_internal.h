@@ -295,7 +295,7 @@ struct queue {
 enum group_mode {
     GROUP_EXACT,   /* each by its own binding */
     GROUP_JOINING, /* by the prefix, until all exact bindings stand */
-    GROUP_PREFIX   /* by the prefix: there are too many */
+    GROUP_PREFIX   /* by the prefix: there are too many, and exact ones are taken away */
 };
 
 /* The bindings between one queue and one exchange. */
@@ -370,6 +370,8 @@ void group_free(struct broker *b, struct group *g);
 /* The group's queue begins (or, with NULL, ceases) to be one that we keep. */
 void group_attach(struct group *g, struct queue *q);
 bool binding_is_prefix(const struct binding *x);
+/* Whether its keys are heard by the prefix, which stands. */
+bool group_is_covered(const struct group *g);
 /* The binding of that key, made when there is none; NULL when out of memory. */
 struct binding *binding_get(struct broker *b, struct group *g, struct slice key);
 /* Forgets all bindings of the queue; whoever waits for one gets this reply. */
@@ -651,6 +653,7 @@ struct broker {
     struct list declare_sent;
     struct list consumers;
     struct map consumer_tags;
+    struct consumer *last_consumer; /* that had a delivery, and whose tag is in consumer_tags */
     size_t n_leaving;
     struct publisher publisher;
     struct privates privates;

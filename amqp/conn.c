@@ -362,7 +362,9 @@ static void on_frame(struct broker *b, const struct codec_frame *frame)
     } else {
         channel_on_frame(b, &b->channels[frame->channel], frame);
     }
-    recycle_amqp_pool(&b->conn.pool);
+    if (frame->type == CODEC_METHOD) {
+        recycle_amqp_pool(&b->conn.pool);
+    }
     broker_run_deferred(b);
 }
 
@@ -386,8 +388,10 @@ void conn_received(struct broker *b, size_t n)
         at += (size_t)used;
         on_frame(b, &frame);
     }
-    memmove(c->in, c->in + at, c->in_len - at);
-    c->in_len -= at;
+    if (at > 0) {
+        memmove(c->in, c->in + at, c->in_len - at);
+        c->in_len -= at;
+    }
     b->last_in_unix_ms = b->current_in_unix_ms;
     conn_check(b);
 }

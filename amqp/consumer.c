@@ -13,6 +13,24 @@ static struct consumer *find(const struct broker *b, struct slice tag)
     return map_get(&b->consumer_tags, tag.ptr, tag.len);
 }
 
+/* One consumer has most of the deliveries, and the next is likely to be for it as well. */
+static struct consumer *find_again(struct broker *b, struct slice tag)
+{
+    if (!b->last_consumer || !slice_is(tag, b->last_consumer->tag)) {
+        b->last_consumer = find(b, tag);
+    }
+    return b->last_consumer;
+}
+
+/* Its tag is not its own any more. */
+static void forget_tag(struct broker *b, struct consumer *c)
+{
+    map_take(&b->consumer_tags, c->tag, strlen(c->tag));
+    if (b->last_consumer == c) {
+        b->last_consumer = NULL;
+    }
+}
+
 static void settle(struct broker *b, struct consumer *c)
 {
     if (c->is_restoring) {
@@ -26,7 +44,7 @@ static void drop(struct broker *b, struct consumer *c)
 {
     settle(b, c);
     if (!c->is_cancelled) {
-        map_take(&b->consumer_tags, c->tag, strlen(c->tag));
+        forget_tag(b, c);
     }
     b->n_leaving -= c->is_leaving;
     list_remove(&c->node);
@@ -274,7 +292,7 @@ static void cancel(struct broker *b, struct consumer *c)
         drop(b, c);
         return;
     }
-    map_take(&b->consumer_tags, c->tag, strlen(c->tag));
+    forget_tag(b, c);
     c->is_cancelled = true;
     settle(b, c);
     if (is_at_broker) {
@@ -413,7 +431,7 @@ void consumer_on_delivery(struct broker *b, const struct content *c, struct slic
 {
     struct slice tag = {c->consumer, c->consumer_len};
     struct consumer *leaving = b->n_leaving > 0 ? find_leaving(b, tag) : NULL;
-    struct consumer *consumer = find(b, tag);
+    struct consumer *consumer = find_again(b, tag);
     if (leaving && !leaving->no_ack) {
         reject(b, c->tag, true); /* was on its way when its consumer was cancelled: for others */
     }

@@ -164,9 +164,7 @@ int topology_bind(struct broker *b, const char *queue, const char *exchange, str
         return -1;
     }
     bool is_heard = x->kept.is_present && !x->kept.is_removing;
-    bool is_covered = g->prefix && g->prefix->kept.is_present && !g->prefix->kept.is_removing &&
-                      g->mode != GROUP_EXACT;
-    want(b, &x->kept, is_heard || is_covered, waiter);
+    want(b, &x->kept, is_heard || group_is_covered(g), waiter);
     group_review(b, g);
     return 0;
 }

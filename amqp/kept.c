@@ -40,6 +40,12 @@ bool binding_is_prefix(const struct binding *x)
     return x == x->group->prefix;
 }
 
+bool group_is_covered(const struct group *g)
+{
+    return g->mode != GROUP_EXACT && g->prefix && g->prefix->kept.is_present &&
+           !g->prefix->kept.is_removing;
+}
+
 void kept_set(struct kept *k, bool is_wanted, bool is_present)
 {
     if (k->kind == KEPT_BINDING && !binding_is_prefix(binding_of(k))) {
@@ -61,7 +67,10 @@ bool kept_is_due(const struct kept *k)
     if (binding_is_prefix(x)) {
         return k->is_wanted || x->group->mode != GROUP_EXACT;
     }
-    return k->is_wanted && (k->is_present || x->group->mode != GROUP_PREFIX);
+    if (x->group->mode != GROUP_PREFIX) {
+        return k->is_wanted;
+    }
+    return k->is_wanted && k->is_present && !group_is_covered(x->group);
 }
 
 bool kept_is_held(const struct kept *k)

@@ -44,14 +44,28 @@ static bool ensure_prefix(struct broker *b, struct group *g)
     return true;
 }
 
+static const char *mode_str(enum group_mode mode)
+{
+    switch (mode) {
+    case GROUP_EXACT:
+        return "exact";
+    case GROUP_JOINING:
+        return "joining";
+    case GROUP_PREFIX:
+        return "prefix";
+    }
+    return "?";
+}
+
 static void set_mode(struct broker *b, struct group *g, enum group_mode mode)
 {
     if (mode != GROUP_EXACT && !ensure_prefix(b, g)) {
         mode = GROUP_EXACT;
     }
     if (g->mode != mode) {
-        log_debug(b->name, "broker.group", "queue=%s exchange=%s keys=%zu from=%d to=%d", g->id,
-                  g->exchange, g->n_keys, (int)g->mode, (int)mode);
+        log_info(b->name, "broker.bindings",
+                 "queue=%s exchange=%s keys=%zu standing=%zu from=%s to=%s", g->id, g->exchange,
+                 g->n_keys, g->n_standing, mode_str(g->mode), mode_str(mode));
         g->mode = mode;
     }
 }
@@ -66,7 +80,7 @@ void group_review(struct broker *b, struct group *g)
     case GROUP_EXACT:
         if (is_over(g)) {
             set_mode(b, g, GROUP_PREFIX);
-            if (g->prefix && g->prefix->kept.is_present && !g->prefix->kept.is_removing) {
+            if (group_is_covered(g)) {
                 group_prefix_stands(b, g); /* its owner had bound it, or it has not gone yet */
             } else if (g->prefix) {
                 kept_reconcile(b, &g->prefix->kept);
@@ -76,6 +90,9 @@ void group_review(struct broker *b, struct group *g)
     case GROUP_JOINING:
         if (is_over(g)) {
             set_mode(b, g, GROUP_PREFIX);
+            if (group_is_covered(g)) {
+                group_prefix_stands(b, g);
+            }
         } else if (g->n_standing == g->n_keys) {
             set_mode(b, g, GROUP_EXACT);
             kept_reconcile(b, &g->prefix->kept);
@@ -94,6 +111,9 @@ void group_prefix_stands(struct broker *b, struct group *g)
 {
     for (struct list *n = g->keys.next; n != &g->keys; n = n->next) {
         broker_defer_all(b, &LIST_OWNER(n, struct binding, node)->kept.waiters, &BROKER_OK_REPLY);
+    }
+    if (g->mode == GROUP_PREFIX) {
+        reconcile_keys(b, g); /* what stands beside it costs the broker a long stop when it goes */
     }
 }
 

@@ -288,6 +288,7 @@ static void send_binding(struct broker *b, struct binding *x)
             .exchange = broker_bytes(g->exchange),
             .routing_key = key,
         };
+        b->stats.binds++;
         request(b, &x->kept, CH_TOPOLOGY, AMQP_QUEUE_BIND_METHOD, &bind);
         return;
     }
@@ -298,6 +299,7 @@ static void send_binding(struct broker *b, struct binding *x)
     };
     x->kept.is_removing = true;
     watch_unbinding(b, x);
+    b->stats.unbinds++;
     request(b, &x->kept, CH_TOPOLOGY, AMQP_QUEUE_UNBIND_METHOD, &unbind);
 }
 

@@ -1,5 +1,4 @@
-#include "client.h"
-#include "websocket.h"
+#include "client_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
+#define CLIENTS_OF_ADDRESS 2000
 
 uint64_t client_now_ns(void)
 {
@@ -21,56 +20,9 @@ uint64_t client_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void client_destination(const struct options *o, unsigned room, char *text, size_t len)
+void client_write_mark(char mark[CLIENT_MARK_LEN + 1], uint64_t number)
 {
-    const char *mark = strchr(o->destination, '%');
-    if (mark) {
-        snprintf(text, len, "%.*s%u%s", (int)(mark - o->destination), o->destination, room,
-                 mark + 2);
-    } else {
-        snprintf(text, len, "%s", o->destination);
-    }
-}
-
-/* ---- waiting bytes ---- */
-
-static int bytes_append(struct client_bytes *b, const void *bytes, size_t n)
-{
-    if (n == 0) {
-        return 0;
-    }
-    if (b->len + n > b->cap) {
-        size_t cap = (b->len + n) * 2;
-        uint8_t *mem = realloc(b->mem, cap);
-        if (!mem) {
-            return -1;
-        }
-        b->mem = mem;
-        b->cap = cap;
-    }
-    memcpy(b->mem + b->len, bytes, n);
-    b->len += n;
-    return 0;
-}
-
-static void bytes_drop(struct client_bytes *b, size_t n)
-{
-    b->len -= n;
-    if (b->len > 0) {
-        memmove(b->mem, b->mem + n, b->len);
-        return;
-    }
-    free(b->mem);
-    *b = (struct client_bytes){0};
-}
-
-/* ---- life ---- */
-
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-    /* one writer, so no locked instruction */
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
+    snprintf(mark, CLIENT_MARK_LEN + 1, "SG%012llx", (unsigned long long)number & 0xffffffffffff);
 }
 
 static bool is_opening(const struct client *c)
@@ -78,32 +30,77 @@ static bool is_opening(const struct client *c)
     return c->state > CLIENT_NEW && c->state < CLIENT_READY;
 }
 
-static void client_close(struct client_set *set, struct client *c, const char *why)
+static void release(struct client *c)
+{
+    tls_free(c->tls);
+    c->tls = NULL;
+    if (c->fd >= 0) {
+        close(c->fd);
+    }
+    c->fd = -1;
+    bytes_drop(&c->in, c->in.len);
+    bytes_drop(&c->out, c->out.len);
+}
+
+void client_fate_add(struct client_fate fates[CLIENT_FATES_MAX], unsigned code, uint64_t n)
+{
+    unsigned i = 0;
+    while (i < CLIENT_FATES_MAX - 1 && fates[i].n > 0 && fates[i].code != code) {
+        i++;
+    }
+    fates[i].code = code;
+    fates[i].n += n;
+}
+
+/* That a server ends one that does not read is no fault of the run. */
+static void stalled_ended(struct client_set *set, struct client *c)
+{
+    client_fate_add(set->fates, c->close_code, 1);
+    release(c);
+    c->state = CLIENT_CLOSED;
+    client_count(&set->counters.stalled_closed, 1);
+}
+
+void client_close(struct client_set *set, struct client *c, const char *why)
 {
     static _Atomic bool is_told;
     if (c->state == CLIENT_CLOSED) {
         return;
     }
+    set->n_opening -= is_opening(c) ? 1 : 0;
+    if (c->state == CLIENT_STALLED || c->state == CLIENT_WAKING) {
+        stalled_ended(set, c);
+        return;
+    }
+    if (c->state == CLIENT_LEAVING) {
+        c->has_left = true;
+        release(c);
+        c->state = CLIENT_CLOSED;
+        return;
+    }
     if (!atomic_exchange(&is_told, true)) {
         fprintf(stderr, "loadgen: %s: a connection ended: %s\n", set->run->options->label, why);
     }
-    set->n_opening -= is_opening(c) ? 1 : 0;
-    if (c->fd >= 0) {
-        close(c->fd);
-    }
-    c->fd = -1;
+    release(c);
     c->state = CLIENT_CLOSED;
-    bytes_drop(&c->in, c->in.len);
-    bytes_drop(&c->out, c->out.len);
-    count(&set->counters.closed, 1);
+    client_count(&set->counters.closed, 1);
 }
 
-static void client_watch(struct client_set *set, struct client *c, uint32_t events)
+void client_watch(struct client_set *set, struct client *c, bool is_writing)
 {
+    uint32_t events =
+        (c->state == CLIENT_STALLED ? EPOLLRDHUP : EPOLLIN) | (is_writing ? EPOLLOUT : 0);
     struct epoll_event event = {.events = events, .data.ptr = c};
     if (c->events != events && epoll_ctl(set->epoll_fd, EPOLL_CTL_MOD, c->fd, &event) == 0) {
         c->events = events;
     }
+}
+
+static ssize_t client_send(struct client *c)
+{
+    const uint8_t *bytes = bytes_begin(&c->out);
+    return c->tls ? tls_write(c->tls, bytes, c->out.len)
+                  : send(c->fd, bytes, c->out.len, MSG_NOSIGNAL);
 }
 
 void client_flush(struct client_set *set, struct client *c)
@@ -111,7 +108,7 @@ void client_flush(struct client_set *set, struct client *c)
     if (c->state == CLIENT_CLOSED || c->out.len == 0) {
         return;
     }
-    ssize_t n = send(c->fd, c->out.mem, c->out.len, MSG_NOSIGNAL);
+    ssize_t n = client_send(c);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         client_close(set, c, strerror(errno));
         return;
@@ -119,89 +116,52 @@ void client_flush(struct client_set *set, struct client *c)
     if (n > 0) {
         bytes_drop(&c->out, (size_t)n);
     }
-    client_watch(set, c, c->out.len > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    client_watch(set, c, c->out.len > 0 && !(c->tls && tls_waits_for_read(c->tls)));
 }
 
-int client_put(struct client *c, const char *head, size_t head_len, const uint8_t *body,
-               size_t body_len, size_t tail_len, const char *tail)
+int client_put(struct client *c, const struct client_message *m)
 {
     uint8_t start[WEBSOCKET_HEAD_MAX];
-    size_t len = head_len + body_len + tail_len;
-    size_t n = websocket_head(start, WEBSOCKET_TEXT, len, MASK);
-    if (bytes_append(&c->out, start, n) < 0 || bytes_append(&c->out, head, head_len) < 0 ||
-        bytes_append(&c->out, body, body_len) < 0 || bytes_append(&c->out, tail, tail_len) < 0) {
+    size_t len = m->head_len + m->body_len + m->tail_len;
+    size_t n = websocket_head(start, m->opcode, len, CLIENT_MASK);
+    uint8_t *to = bytes_reserve(&c->out, n + len);
+    if (!to || bytes_append(&c->out, start, n) < 0 ||
+        bytes_append(&c->out, m->head, m->head_len) < 0 ||
+        bytes_append(&c->out, m->body, m->body_len) < 0 ||
+        bytes_append(&c->out, m->tail, m->tail_len) < 0) {
         return -1;
     }
-    websocket_mask(c->out.mem + c->out.len - len, len, MASK);
+    websocket_mask(to + n, len, CLIENT_MASK);
     return 0;
 }
 
-static void client_say(struct client_set *set, struct client *c, const char *text, size_t len)
+void client_say(struct client_set *set, struct client *c, const char *text, size_t len)
 {
-    if (client_put(c, text, len, NULL, 0, 0, NULL) < 0) {
+    struct client_message message = {.opcode = WEBSOCKET_TEXT, .head = text, .head_len = len};
+    if (client_put(c, &message) < 0) {
         client_close(set, c, "out of memory");
         return;
     }
     client_flush(set, c);
 }
 
-/* ---- the way to ready ---- */
-
-static void client_ready(struct client_set *set, struct client *c)
+/* The kernel looks for a free port one by one. Beyond some thousand connections between the same
+ * two addresses that takes longer than all else, so on loopback they come from several. */
+static void client_bind(const struct client_set *set, const struct client *c,
+                        const struct sockaddr_in *to)
 {
-    c->state = CLIENT_READY;
-    set->n_opening--;
-    count(&set->counters.ready, 1);
+    uint32_t host = ntohl(to->sin_addr.s_addr);
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    int one = 1;
+    if (host >> 24 == 127) {
+        from.sin_addr.s_addr =
+            htonl(0x7f000001u + (uint32_t)(c - set->clients) / CLIENTS_OF_ADDRESS);
+        setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+        (void)bind(c->fd, (const struct sockaddr *)&from, sizeof(from)); /* or from wherever */
+    }
 }
 
-static void client_subscribe(struct client_set *set, struct client *c)
-{
-    char text[PROTOCOL_TEXT_MAX];
-    char destination[256];
-    client_destination(set->run->options, c->room, destination, sizeof(destination));
-    size_t n = c->is_publisher ? 0 : set->run->options->protocol->subscribe(text, destination);
-    if (n == 0) {
-        client_ready(set, c);
-        return;
-    }
-    c->state = CLIENT_SUBSCRIBING;
-    client_say(set, c, text, n);
-}
-
-static void client_greet(struct client_set *set, struct client *c)
-{
-    char text[PROTOCOL_TEXT_MAX];
-    size_t n = set->run->options->protocol->hello(text, &set->run->options->login);
-    if (n == 0) {
-        client_subscribe(set, c);
-        return;
-    }
-    c->state = CLIENT_GREETING;
-    client_say(set, c, text, n);
-}
-
-static void client_upgrade(struct client_set *set, struct client *c)
-{
-    const struct options *o = set->run->options;
-    char text[1024];
-    char host[160];
-    int error = 0;
-    socklen_t len = sizeof(error);
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error != 0) {
-        client_close(set, c, error ? strerror(error) : "no socket");
-        return;
-    }
-    snprintf(host, sizeof(host), "%s:%u", o->host, o->port);
-    size_t n = websocket_request(text, sizeof(text), host, o->path, o->protocol->subprotocol);
-    c->state = CLIENT_UPGRADING;
-    if (n == 0 || bytes_append(&c->out, text, n) < 0) {
-        client_close(set, c, "no request");
-        return;
-    }
-    client_flush(set, c);
-}
-
-static void client_open(struct client_set *set, struct client *c)
+void client_open(struct client_set *set, struct client *c)
 {
     int one = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -212,245 +172,102 @@ static void client_open(struct client_set *set, struct client *c)
         return;
     }
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    const struct sockaddr *address = (const struct sockaddr *)&set->run->address;
+    if (c->is_stalled) {
+        int bytes = CLIENT_STALLED_RCVBUF;
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    }
+    const struct sockaddr_in *address =
+        c->is_publisher ? &set->run->publish_address : &set->run->address;
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = c};
     c->events = event.events;
-    if ((connect(c->fd, address, sizeof(set->run->address)) < 0 && errno != EINPROGRESS) ||
+    client_bind(set, c, address);
+    if ((connect(c->fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+         errno != EINPROGRESS) ||
         epoll_ctl(set->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0) {
         client_close(set, c, strerror(errno));
     }
 }
 
-/* ---- what comes in ---- */
-
-void client_write_mark(char mark[CLIENT_MARK_LEN + 1], uint64_t number)
+/* Reads from now on. What is there may end with the server's reason. */
+static void client_wake(struct client_set *set, struct client *c)
 {
-    snprintf(mark, CLIENT_MARK_LEN + 1, "SG%012llx", (unsigned long long)number & 0xffffffffffff);
+    c->state = CLIENT_WAKING;
+    client_watch(set, c, c->out.len > 0);
 }
 
-static bool read_mark(const uint8_t *body, size_t len, uint64_t *number)
+static void wake_all(struct client_set *set)
 {
-    if (len < CLIENT_MARK_LEN || body[0] != 'S' || body[1] != 'G') {
-        return false;
-    }
-    *number = 0;
-    for (size_t i = 2; i < CLIENT_MARK_LEN; i++) {
-        unsigned digit = body[i] <= '9' ? body[i] - (unsigned)'0' : body[i] - 'a' + 10u;
-        if (digit > 15) {
-            return false;
+    set->is_awake = true;
+    for (unsigned i = 0; i < set->n; i++) {
+        if (set->clients[i].state == CLIENT_STALLED) {
+            client_wake(set, &set->clients[i]);
         }
-        *number = *number << 4 | digit;
-    }
-    return true;
-}
-
-static void wake_publisher(struct client_set *set)
-{
-    uint64_t one = 1;
-    if (set->wakes && write(set->run->wake_fd, &one, sizeof(one)) < 0) {
-        return; /* EAGAIN: it is awake */
-    }
-}
-
-/* Number m belongs to room m % rooms and is number m / rooms there; a room has one publisher, so
- * they come in order. */
-static void client_deliver(struct client_set *set, struct client *c, const uint8_t *body,
-                           size_t len, uint64_t now_ns)
-{
-    struct client_run *run = set->run;
-    uint64_t number = 0;
-    uint64_t intended_ns = 0;
-    if (!read_mark(body, len, &number) || number % run->options->rooms != c->room) {
-        count(&set->counters.foreign, 1);
-        return;
-    }
-    count(&set->counters.delivered, 1);
-    uint64_t in_room = number / run->options->rooms;
-    if (in_room < c->next) {
-        count(&set->counters.duplicated, 1);
-        return;
-    }
-    c->next = in_room + 1;
-    enum ledger_answer answer = ledger_delivered(run->ledger, number, &intended_ns);
-    if (answer == LEDGER_LAST) {
-        wake_publisher(set);
-    }
-    if (answer != LEDGER_UNKNOWN &&
-        intended_ns >= atomic_load_explicit(&run->from_ns, memory_order_relaxed) &&
-        intended_ns < atomic_load_explicit(&run->until_ns, memory_order_relaxed)) {
-        hist_record(&set->latency, now_ns - intended_ns);
-    }
-}
-
-static void client_protocol(struct client_set *set, struct client *c,
-                            const struct websocket_frame *frame, uint64_t now_ns)
-{
-    const uint8_t *body = NULL;
-    size_t len = 0;
-    switch (set->run->options->protocol->receive(frame->payload, frame->len, &body, &len)) {
-    case PROTOCOL_MESSAGE:
-        client_deliver(set, c, body, len, now_ns);
-        return;
-    case PROTOCOL_CONNECTED:
-        if (c->state == CLIENT_GREETING) {
-            client_subscribe(set, c);
-        }
-        return;
-    case PROTOCOL_SUBSCRIBED:
-        if (c->state == CLIENT_SUBSCRIBING) {
-            client_ready(set, c);
-        }
-        return;
-    case PROTOCOL_REFUSED: {
-        char text[512];
-        snprintf(text, sizeof(text), "refused: %.*s", (int)(len < 480 ? len : 480),
-                 (const char *)body);
-        client_close(set, c, text);
-        return;
-    }
-    case PROTOCOL_NOTHING:
-        return;
-    }
-}
-
-static void client_frame(struct client_set *set, struct client *c,
-                         const struct websocket_frame *frame, uint64_t now_ns)
-{
-    char text[256];
-    switch (frame->opcode) {
-    case WEBSOCKET_TEXT:
-    case WEBSOCKET_BINARY:
-        if (frame->is_final) {
-            client_protocol(set, c, frame, now_ns);
-            return;
-        }
-        client_close(set, c, "a fragmented message");
-        return;
-    case WEBSOCKET_CLOSE: {
-        int code = frame->len >= 2 ? frame->payload[0] << 8 | frame->payload[1] : 0;
-        int n = frame->len > 2 ? (int)frame->len - 2 : 0;
-        snprintf(text, sizeof(text), "closed by the server: %d %.*s", code, n,
-                 n ? (const char *)frame->payload + 2 : "");
-        client_close(set, c, text);
-        return;
-    }
-    case WEBSOCKET_PING: {
-        uint8_t head[WEBSOCKET_HEAD_MAX];
-        size_t n = websocket_head(head, WEBSOCKET_PONG, frame->len, MASK);
-        websocket_mask(frame->payload, frame->len, MASK);
-        if (bytes_append(&c->out, head, n) == 0 &&
-            bytes_append(&c->out, frame->payload, frame->len) == 0) {
-            client_flush(set, c);
-        }
-        return;
-    }
-    case WEBSOCKET_PONG:
-        return;
-    case WEBSOCKET_CONTINUATION:
-        client_close(set, c, "a fragmented message");
-        return;
-    }
-    client_close(set, c, "an unknown WebSocket opcode");
-}
-
-/* Returns how many of the bytes it took. */
-static size_t client_frames(struct client_set *set, struct client *c, uint8_t *bytes, size_t len,
-                            uint64_t now_ns)
-{
-    size_t taken = 0;
-    if (c->state == CLIENT_UPGRADING) {
-        int n = websocket_answer((const char *)bytes, len);
-        if (n <= 0) {
-            if (n < 0) {
-                client_close(set, c, "no 101 to the handshake");
-            }
-            return 0;
-        }
-        taken = (size_t)n;
-        client_greet(set, c);
-    }
-    struct websocket_frame frame;
-    size_t n;
-    while (c->state != CLIENT_CLOSED &&
-           (n = websocket_take(bytes + taken, len - taken, &frame)) > 0) {
-        client_frame(set, c, &frame, now_ns);
-        taken += n;
-    }
-    return taken;
-}
-
-static int reserve_read(struct client_set *set, size_t before)
-{
-    if (set->read_cap >= before + CLIENT_READ_BYTES) {
-        return 0;
-    }
-    uint8_t *mem = realloc(set->read_mem, before + CLIENT_READ_BYTES);
-    if (!mem) {
-        return -1;
-    }
-    set->read_mem = mem;
-    set->read_cap = before + CLIENT_READ_BYTES;
-    return 0;
-}
-
-static void client_read(struct client_set *set, struct client *c)
-{
-    size_t before = c->in.len;
-    if (reserve_read(set, before) < 0) {
-        client_close(set, c, "out of memory");
-        return;
-    }
-    ssize_t n = recv(c->fd, set->read_mem + before, CLIENT_READ_BYTES, 0);
-    if (n <= 0) {
-        if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-            client_close(set, c, n == 0 ? "end of stream" : strerror(errno));
-        }
-        return;
-    }
-    if (before > 0) {
-        memcpy(set->read_mem, c->in.mem, before);
-        c->in.len = 0;
-    }
-    size_t len = before + (size_t)n;
-    size_t taken = client_frames(set, c, set->read_mem, len, client_now_ns());
-    if (c->state != CLIENT_CLOSED && taken < len &&
-        bytes_append(&c->in, set->read_mem + taken, len - taken) < 0) {
-        client_close(set, c, "out of memory");
-    }
-    if (c->in.len == 0) {
-        bytes_drop(&c->in, 0);
     }
 }
 
 static void client_event(struct client_set *set, struct client *c, uint32_t events)
 {
     if (c->state == CLIENT_CONNECTING) {
-        client_upgrade(set, c);
+        client_join(set, c);
         return;
     }
     if (events & EPOLLOUT) {
         client_flush(set, c);
     }
+    if (c->state == CLIENT_STALLED && (events & ~(uint32_t)EPOLLOUT)) {
+        client_wake(set, c);
+        return;
+    }
     if (c->state != CLIENT_CLOSED && (events & (EPOLLIN | EPOLLERR | EPOLLHUP))) {
         client_read(set, c);
+        while (c->tls && tls_has_more(c->tls) && c->state != CLIENT_STALLED) {
+            client_read(set, c);
+        }
+        if (c->tls && tls_waits_for_read(c->tls)) {
+            client_flush(set, c);
+        }
     }
 }
 
 /* ---- the set ---- */
 
+/* A row of next_all for each subscription that hears all rooms. */
+static int count_all_rooms(struct client_set *set)
+{
+    const struct options *o = set->run->options;
+    uint32_t rows = 0;
+    for (unsigned i = 0; o->pattern_hears_all && i < set->n; i++) {
+        struct client *c = &set->clients[i];
+        for (unsigned s = 0; !c->is_publisher && s < o->subscriptions; s++) {
+            if (deal_hears_all(o, c->first + s)) {
+                c->next[s] = rows++;
+            }
+        }
+    }
+    set->next_all = rows > 0 ? calloc((size_t)rows * o->rooms, sizeof(*set->next_all)) : NULL;
+    if (rows > 0 && !set->next_all) {
+        perror("loadgen: counters");
+        return -1;
+    }
+    return 0;
+}
+
 int client_set_init(struct client_set *set, struct client_run *run, struct client *clients,
                     unsigned n)
 {
-    *set = (struct client_set){.run = run, .clients = clients, .n = n};
+    unsigned each = run->options->subscriptions;
+    *set = (struct client_set){.run = run, .clients = clients, .n = n, .since_ns = client_now_ns()};
+    set->next = calloc((size_t)n * each + 1, sizeof(*set->next));
     set->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (set->epoll_fd < 0 || reserve_read(set, 0) < 0) {
+    if (!set->next || set->epoll_fd < 0) {
         perror("loadgen: a loop");
         return -1;
     }
     for (unsigned i = 0; i < n; i++) {
         clients[i].fd = -1;
+        clients[i].next = set->next + (size_t)i * each;
     }
-    return 0;
+    return count_all_rooms(set);
 }
 
 void client_set_open(struct client_set *set)
@@ -460,9 +277,29 @@ void client_set_open(struct client_set *set)
     }
 }
 
+/* One wheel for all: its hand passes every client once in heartbeat_ms. */
+static void beat(struct client_set *set)
+{
+    const struct options *o = set->run->options;
+    uint64_t turn_ns = (uint64_t)o->login.heartbeat_ms * 1000000;
+    uint64_t hand = (client_now_ns() - set->since_ns) / 1000 * set->n / (turn_ns / 1000);
+    if (hand > set->n_beats + set->n) {
+        set->n_beats = hand - set->n; /* who is late once beats once */
+    }
+    for (; set->n_beats < hand; set->n_beats++) {
+        struct client *c = &set->clients[set->n_beats % set->n];
+        if (c->state >= CLIENT_SUBSCRIBING && c->state <= CLIENT_STALLED) {
+            client_say(set, c, o->protocol->beat, strlen(o->protocol->beat));
+        }
+    }
+}
+
 void client_set_turn(struct client_set *set, int timeout_ms)
 {
     struct epoll_event events[256];
+    if (!set->is_awake && atomic_load_explicit(&set->run->is_waking, memory_order_relaxed)) {
+        wake_all(set);
+    }
     int n = epoll_wait(set->epoll_fd, events, 256, timeout_ms);
     for (int i = 0; i < n; i++) {
         /* without a client: a timer or a wake-up of whoever runs the loop, read by them */
@@ -470,20 +307,21 @@ void client_set_turn(struct client_set *set, int timeout_ms)
             client_event(set, events[i].data.ptr, events[i].events);
         }
     }
+    if (set->run->options->login.heartbeat_ms > 0) {
+        beat(set);
+    }
 }
 
 void client_set_fini(struct client_set *set)
 {
     for (unsigned i = 0; i < set->n; i++) {
-        if (set->clients[i].fd >= 0) {
-            close(set->clients[i].fd);
-        }
-        free(set->clients[i].in.mem);
-        free(set->clients[i].out.mem);
+        release(&set->clients[i]);
     }
     if (set->epoll_fd > 0) {
         close(set->epoll_fd);
     }
     free(set->clients);
-    free(set->read_mem);
+    free(set->next);
+    free(set->next_all);
+    inlet_fini(&set->inlet);
 }

@@ -1,13 +1,15 @@
 /* The floor: the least that a server can do to bring a message to its subscribers. One thread,
- * epoll, one send() per message and socket; with --gather what a turn of the loop brought to a room
- * is sent at once. No broker, no rights, no acknowledgement, no limits.
+ * epoll, one send() per message and socket; with --gather what a turn of the loop brought to a
+ * socket is sent at once. No broker, no rights, no acknowledgement, no limits.
  *
  * Speaks just enough to be driven by loadgen and by nothing else: one frame per WebSocket message,
- * the subscription id sub-0, one subscription per connection. What a gateway costs above this is
- * its own doing.
+ * headers in the order in which loadgen writes them, no wildcards. What a gateway costs above this
+ * is its own doing.
  *
- *     floor PORT [--gather]
+ *     floor PORT [--gather] [--tls CERT KEY]
  */
+#include "floor_rooms.h"
+#include "inlet.h"
 #include "websocket.h"
 
 #include <arpa/inet.h>
@@ -24,112 +26,88 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_BYTES 262144
-#define ROOMS_MAX 16384 /* a power of two, twice as many as are used */
 #define EVENTS_MAX 256
+#define MESSAGE_ID "0190b5e0-0000-7000-8000-"
 
 struct peer {
     int fd;
-    bool is_open; /* the handshake is done */
-    uint8_t *in;  /* the begin of a frame */
-    size_t in_len;
-    uint8_t *out; /* what the socket did not take */
-    size_t out_len;
+    uint32_t events;  /* that epoll waits for */
+    bool is_open;     /* the handshake is done */
+    bool is_dirty;    /* in the list of those to be flushed at the end of the turn */
+    struct tls *tls;  /* NULL: plain */
+    struct bytes out; /* what the socket did not take, or what is gathered for this peer alone */
+    struct bytes in;  /* the begin of a frame */
+    struct seats seats;
 };
 
-struct room {
-    char name[256];
-    struct peer **peers;
-    size_t n;
-    uint8_t *frames; /* --gather: of this turn */
-    size_t len;
-    size_t cap;
+/* What a SEND says, borrowed from the frame. */
+struct publication {
+    enum websocket_opcode opcode;
+    const char *destination;
+    size_t destination_len;
+    const char *type;
+    size_t type_len;
+    const char *body;
+    size_t body_len;
 };
 
 static struct {
     int epoll_fd;
     int listen_fd;
     bool gathers;
-    uint8_t read_mem[READ_BYTES * 2];
-    struct room rooms[ROOMS_MAX];
-    struct room *dirty[ROOMS_MAX];
-    size_t n_dirty;
+    struct tls_context *tls;
+    struct inlet inlet;
+    struct bytes frame; /* the one that is being sent */
+    /* --gather: groups with frames, and peers with several seats that have something to send */
+    struct seat *groups;
+    size_t n_groups;
+    size_t groups_cap;
+    struct peer **peers;
+    size_t n_peers;
+    size_t peers_cap;
     unsigned long long messages;
-} floor_state;
-
-/* A benchmark's server may give up at once. */
-static void *need(void *memory)
-{
-    if (!memory) {
-        perror("floor");
-        exit(1);
-    }
-    return memory;
-}
-
-static struct room *room_of(const char *name, size_t len)
-{
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < len; i++) {
-        hash = (hash ^ (uint8_t)name[i]) * 16777619u;
-    }
-    for (size_t i = hash % ROOMS_MAX;; i = (i + 1) % ROOMS_MAX) {
-        struct room *room = &floor_state.rooms[i];
-        if (room->name[0] == '\0') {
-            memcpy(room->name, name, len < 255 ? len : 255);
-        }
-        if (strncmp(room->name, name, len) == 0 && room->name[len] == '\0') {
-            return room;
-        }
-    }
-}
-
-static void room_leave(struct peer *peer)
-{
-    for (size_t r = 0; r < ROOMS_MAX; r++) {
-        struct room *room = &floor_state.rooms[r];
-        for (size_t i = 0; i < room->n; i++) {
-            if (room->peers[i] == peer) {
-                room->peers[i] = room->peers[--room->n];
-            }
-        }
-    }
-}
+} state;
 
 /* ---- out ---- */
 
-static void peer_watch(struct peer *peer, uint32_t events)
+static void watch(struct peer *peer, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = peer};
-    epoll_ctl(floor_state.epoll_fd, EPOLL_CTL_MOD, peer->fd, &event);
+    if (peer->events != events) {
+        epoll_ctl(state.epoll_fd, EPOLL_CTL_MOD, peer->fd, &event);
+        peer->events = events;
+    }
 }
 
-static void peer_keep(struct peer *peer, const uint8_t *bytes, size_t len)
+static ssize_t peer_write(struct peer *peer, const uint8_t *bytes, size_t len)
 {
-    peer->out = need(realloc(peer->out, peer->out_len + len));
-    memcpy(peer->out + peer->out_len, bytes, len);
-    peer->out_len += len;
-    peer_watch(peer, EPOLLIN | EPOLLOUT);
+    return peer->tls ? tls_write(peer->tls, bytes, len) : send(peer->fd, bytes, len, MSG_NOSIGNAL);
 }
 
-static void peer_send(struct peer *peer, const uint8_t *bytes, size_t len)
+static void append(struct bytes *to, const void *bytes, size_t len)
 {
-    ssize_t n = peer->out_len > 0 ? 0 : send(peer->fd, bytes, len, MSG_NOSIGNAL);
-    size_t sent = n > 0 ? (size_t)n : 0; /* an error is seen by the next read */
-    if (sent < len) {
-        peer_keep(peer, bytes + sent, len - sent);
+    if (bytes_append(to, bytes, len) < 0) {
+        need(NULL);
     }
 }
 
 static void peer_flush(struct peer *peer)
 {
-    ssize_t n = send(peer->fd, peer->out, peer->out_len, MSG_NOSIGNAL);
+    ssize_t n = peer->out.len > 0 ? peer_write(peer, bytes_begin(&peer->out), peer->out.len) : 0;
     if (n > 0) {
-        peer->out_len -= (size_t)n;
-        memmove(peer->out, peer->out + n, peer->out_len);
+        bytes_drop(&peer->out, (size_t)n);
     }
-    if (peer->out_len == 0) {
-        peer_watch(peer, EPOLLIN);
+    bool is_waiting = peer->out.len > 0 && !(peer->tls && tls_waits_for_read(peer->tls));
+    watch(peer, is_waiting ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void peer_send(struct peer *peer, const uint8_t *bytes, size_t len)
+{
+    ssize_t n = peer->out.len > 0 ? 0 : peer_write(peer, bytes, len);
+    size_t sent = n > 0 ? (size_t)n : 0; /* an error is seen by the next read */
+    if (sent < len) {
+        append(&peer->out, bytes + sent, len - sent);
+        watch(peer, EPOLLIN | EPOLLOUT);
     }
 }
 
@@ -142,34 +120,121 @@ static void peer_answer(struct peer *peer, const char *text)
     peer_send(peer, frame, n + len);
 }
 
-static void room_send(struct room *room, const uint8_t *bytes, size_t len)
+/* ---- gathering ---- */
+
+static void note_peer(struct peer *peer)
 {
-    for (size_t i = 0; i < room->n; i++) {
-        peer_send(room->peers[i], bytes, len);
+    if (peer->is_dirty) {
+        return;
     }
+    if (state.n_peers == state.peers_cap) {
+        state.peers_cap = state.peers_cap ? state.peers_cap * 2 : 64;
+        state.peers = need(realloc(state.peers, state.peers_cap * sizeof(struct peer *)));
+    }
+    peer->is_dirty = true;
+    state.peers[state.n_peers++] = peer;
 }
 
-static void room_gather(struct room *room, const uint8_t *bytes, size_t len)
+static void note_group(struct room *room, uint32_t number)
 {
-    if (room->len == 0) {
-        floor_state.dirty[floor_state.n_dirty++] = room;
+    if (state.n_groups == state.groups_cap) {
+        state.groups_cap = state.groups_cap ? state.groups_cap * 2 : 64;
+        state.groups = need(realloc(state.groups, state.groups_cap * sizeof(struct seat)));
     }
-    if (room->len + len > room->cap) {
-        room->cap = (room->len + len) * 2;
-        room->frames = need(realloc(room->frames, room->cap));
-    }
-    memcpy(room->frames + room->len, bytes, len);
-    room->len += len;
+    state.groups[state.n_groups++] = (struct seat){.room = room, .group = number};
 }
 
-static void flush_rooms(void)
+/* A socket in one room is sent what the room has gathered; one in several gathers for itself. */
+static void flush_groups(void)
 {
-    for (size_t i = 0; i < floor_state.n_dirty; i++) {
-        struct room *room = floor_state.dirty[i];
-        room_send(room, room->frames, room->len);
-        room->len = 0;
+    for (size_t i = 0; i < state.n_groups; i++) {
+        struct group *group = &state.groups[i].room->groups[state.groups[i].group];
+        for (uint32_t m = 0; m < group->n; m++) {
+            struct peer *peer = group->members[m].peer;
+            if (peer->seats.n == 1) {
+                peer_send(peer, bytes_begin(&group->frames), group->frames.len);
+            } else {
+                append(&peer->out, bytes_begin(&group->frames), group->frames.len);
+                note_peer(peer);
+            }
+        }
+        group->frames.len = 0;
     }
-    floor_state.n_dirty = 0;
+    state.n_groups = 0;
+}
+
+static void flush_peers(void)
+{
+    for (size_t i = 0; i < state.n_peers; i++) {
+        state.peers[i]->is_dirty = false;
+        peer_flush(state.peers[i]);
+    }
+    state.n_peers = 0;
+}
+
+/* ---- MESSAGE ---- */
+
+static char *put(char *to, const char *text, size_t len)
+{
+    memcpy(to, text, len);
+    return to + len;
+}
+
+#define PUT(to, text) put((to), (text), sizeof(text) - 1)
+
+static char *put_hex(char *to, unsigned long long number)
+{
+    for (int shift = 44; shift >= 0; shift -= 4) {
+        *to++ = "0123456789abcdef"[number >> shift & 15];
+    }
+    return to;
+}
+
+/* A head with what clients rely on. `head` holds what a frame of loadgen can make it: 1 KiB. */
+static size_t message_head(char *head, const struct publication *p, const char *id)
+{
+    char *end = PUT(head, "MESSAGE\nsubscription:");
+    end = put(end, id, strlen(id));
+    end = PUT(end, "\ndestination:");
+    end = put(end, p->destination, p->destination_len);
+    end = PUT(end, "\nmessage-id:" MESSAGE_ID);
+    end = put_hex(end, state.messages);
+    end = PUT(end, "\ncontent-type:");
+    end = put(end, p->type, p->type_len);
+    end += sprintf(end, "\ncontent-length:%zu\n\n", p->body_len);
+    return (size_t)(end - head);
+}
+
+static void encode(struct bytes *to, const struct publication *p, const char *id)
+{
+    uint8_t start[WEBSOCKET_HEAD_MAX];
+    char head[1024];
+    size_t head_len = message_head(head, p, id);
+    append(to, start, websocket_head(start, p->opcode, head_len + p->body_len + 1, NULL));
+    append(to, head, head_len);
+    append(to, p->body, p->body_len + 1);
+}
+
+/* Encoded once for each subscription id in the room. */
+static void publish(const struct publication *p)
+{
+    struct room *room = rooms_get(p->destination, p->destination_len);
+    for (uint32_t i = 0; i < room->n_groups; i++) {
+        struct group *group = &room->groups[i];
+        if (state.gathers) {
+            if (group->frames.len == 0) {
+                note_group(room, i);
+            }
+            encode(&group->frames, p, group->id);
+            continue;
+        }
+        state.frame.len = 0;
+        encode(&state.frame, p, group->id);
+        for (uint32_t m = 0; m < group->n; m++) {
+            peer_send(group->members[m].peer, bytes_begin(&state.frame), state.frame.len);
+        }
+    }
+    state.messages++;
 }
 
 /* ---- in ---- */
@@ -182,63 +247,84 @@ static const char *header(const char *frame, const char *name, size_t *len)
     return value;
 }
 
-/* A MESSAGE costs what one costs: a head with what clients rely on, and a copy of the body. */
-static void publish(const char *frame, size_t len)
+static void take_send(const char *frame, size_t len, enum websocket_opcode opcode)
 {
-    size_t name_len;
-    const char *name = header(frame, "\ndestination:", &name_len);
+    struct publication p = {.opcode = opcode};
     const char *end = strstr(frame, "\n\n");
-    size_t body_len = end ? len - (size_t)(end + 2 - frame) - 1 : 0;
-    char text[1024];
-    int head_len = snprintf(text, sizeof(text),
-                            "MESSAGE\nsubscription:sub-0\ndestination:%.*s\nmessage-id:0190b5e0-"
-                            "0000-7000-8000-%012llx\n"
-                            "content-type:text/plain\ncontent-length:%zu\n\n",
-                            (int)name_len, name, floor_state.messages++, body_len);
-    size_t payload_len = (size_t)head_len + body_len + 1;
-    uint8_t *bytes = need(malloc(WEBSOCKET_HEAD_MAX + payload_len));
-    size_t n = websocket_head(bytes, WEBSOCKET_TEXT, payload_len, NULL);
-    memcpy(bytes + n, text, (size_t)head_len);
-    memcpy(bytes + n + head_len, end ? end + 2 : "", body_len + 1);
-    struct room *room = room_of(name, name_len);
-    if (floor_state.gathers) {
-        room_gather(room, bytes, n + payload_len);
-    } else {
-        room_send(room, bytes, n + payload_len);
+    p.destination = header(frame, "\ndestination:", &p.destination_len);
+    p.type = header(frame, "\ncontent-type:", &p.type_len);
+    if (end && p.destination_len + p.type_len < 512) {
+        p.body = end + 2;
+        p.body_len = len - (size_t)(p.body - frame) - 1;
+        publish(&p);
     }
-    free(bytes);
 }
 
-static void subscribe(struct peer *peer, const char *frame)
+static void take_subscribe(struct peer *peer, const char *frame)
 {
+    size_t id_len;
     size_t len;
+    const char *id = header(frame, "\nid:", &id_len);
     const char *name = header(frame, "\ndestination:", &len);
-    struct room *room = room_of(name, len);
-    room->peers = need(realloc(room->peers, (room->n + 1) * sizeof(struct peer *)));
-    room->peers[room->n++] = peer;
+    if (memchr(name, '*', len) || memchr(name, '#', len)) {
+        peer_answer(peer, "ERROR\nmessage:the floor has no wildcards\n\n");
+        return;
+    }
+    rooms_join(rooms_get(name, len), id, id_len, peer, &peer->seats);
     peer_answer(peer, "RECEIPT\nreceipt-id:sub\n\n");
 }
 
 /* loadgen ends each frame with the NUL that STOMP wants, so that a frame is a string. */
-static void take_frame(struct peer *peer, const char *frame, size_t len)
+static void take_frame(struct peer *peer, const struct websocket_frame *frame)
 {
-    if (len < 8 || frame[len - 1] != '\0') {
+    const char *text = (const char *)frame->payload;
+    if (frame->len < 8 || text[frame->len - 1] != '\0') {
         return;
     }
-    if (memcmp(frame, "SEND", 4) == 0) {
-        publish(frame, len);
-    } else if (memcmp(frame, "CONNECT", 7) == 0) {
+    if (memcmp(text, "SEND", 4) == 0) {
+        take_send(text, frame->len, frame->opcode);
+    } else if (memcmp(text, "CONNECT", 7) == 0) {
         peer_answer(peer, "CONNECTED\nversion:1.2\nheart-beat:0,0\nserver:floor\n\n");
-    } else if (memcmp(frame, "SUBSCRIB", 8) == 0) {
-        subscribe(peer, frame);
+    } else if (memcmp(text, "SUBSCRIB", 8) == 0) {
+        take_subscribe(peer, text);
     }
 }
 
-static size_t take_all(struct peer *peer, uint8_t *bytes, size_t len)
+static struct seats *seats_of(struct peer *peer)
+{
+    return &peer->seats;
+}
+
+static void peer_free(struct peer *peer)
+{
+    for (size_t i = 0; peer->is_dirty && i < state.n_peers; i++) {
+        if (state.peers[i] == peer) {
+            state.peers[i] = state.peers[--state.n_peers];
+            break;
+        }
+    }
+    rooms_leave(&peer->seats, seats_of);
+    tls_free(peer->tls);
+    close(peer->fd);
+    free(peer->in.mem);
+    free(peer->out.mem);
+    free(peer);
+}
+
+static size_t peer_close(struct peer *peer)
+{
+    static const uint8_t GOODBYE[] = {0x80 | WEBSOCKET_CLOSE, 2, 1000 >> 8, 1000 & 255};
+    peer_send(peer, GOODBYE, sizeof(GOODBYE));
+    peer_free(peer);
+    return INLET_CLOSED;
+}
+
+static size_t take(void *owner, uint8_t *bytes, size_t len)
 {
     static const char ANSWER[] =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Accept: " WEBSOCKET_ACCEPT "\r\nSec-WebSocket-Protocol: v12.stomp\r\n\r\n";
+    struct peer *peer = owner;
     if (!peer->is_open) {
         /* the request of loadgen comes whole and alone */
         peer->is_open = true;
@@ -249,82 +335,69 @@ static size_t take_all(struct peer *peer, uint8_t *bytes, size_t len)
     size_t taken = 0;
     size_t n;
     while ((n = websocket_take(bytes + taken, len - taken, &frame)) > 0) {
-        take_frame(peer, (const char *)frame.payload, frame.len);
+        if (frame.opcode == WEBSOCKET_CLOSE) {
+            return peer_close(peer);
+        }
+        take_frame(peer, &frame);
         taken += n;
     }
     return taken;
 }
 
-static void peer_free(struct peer *peer)
-{
-    room_leave(peer);
-    close(peer->fd);
-    free(peer->in);
-    free(peer->out);
-    free(peer);
-}
-
 static void peer_read(struct peer *peer)
 {
-    size_t before = peer->in_len;
-    if (before > READ_BYTES) {
+    enum inlet_result result;
+    struct inlet_socket socket = {
+        .fd = peer->fd, .tls = peer->tls, .left = &peer->in, .owner = peer};
+    do {
+        result = inlet_read(&state.inlet, socket, take);
+    } while (result == INLET_READ && peer->tls && tls_has_more(peer->tls));
+    if (result == INLET_ENDED) {
         peer_free(peer);
-        return;
-    }
-    ssize_t n = recv(peer->fd, floor_state.read_mem + before, READ_BYTES, 0);
-    if (n <= 0) {
-        if (n == 0 || errno != EAGAIN) {
-            peer_free(peer);
-        }
-        return;
-    }
-    if (before > 0) {
-        memcpy(floor_state.read_mem, peer->in, before);
-    }
-    size_t len = before + (size_t)n;
-    size_t taken = take_all(peer, floor_state.read_mem, len);
-    peer->in_len = len - taken;
-    if (peer->in_len > 0) {
-        peer->in = need(realloc(peer->in, peer->in_len));
-        memcpy(peer->in, floor_state.read_mem + taken, peer->in_len);
+    } else if (result != INLET_GONE && peer->tls && peer->out.len > 0 && !peer->is_dirty) {
+        peer_flush(peer); /* a handshake may have kept it back */
     }
 }
 
 /* ---- the loop ---- */
 
-static void accept_peer(void)
+static void accept_peers(void)
 {
     int one = 1;
-    int fd = accept(floor_state.listen_fd, NULL, NULL);
-    if (fd < 0) {
-        return;
+    int fd;
+    while ((fd = accept(state.listen_fd, NULL, NULL)) >= 0) {
+        struct peer *peer = need(calloc(1, sizeof(*peer)));
+        peer->fd = fd;
+        peer->events = EPOLLIN;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        if (state.tls) {
+            peer->tls = need(tls_new(state.tls, fd));
+        }
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
+        epoll_ctl(state.epoll_fd, EPOLL_CTL_ADD, fd, &event);
     }
-    struct peer *peer = need(calloc(1, sizeof(*peer)));
-    peer->fd = fd;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
-    epoll_ctl(floor_state.epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
 static void turn(void)
 {
     struct epoll_event events[EVENTS_MAX];
-    int n = epoll_wait(floor_state.epoll_fd, events, EVENTS_MAX, -1);
+    int n = epoll_wait(state.epoll_fd, events, EVENTS_MAX, -1);
     for (int i = 0; i < n; i++) {
         struct peer *peer = events[i].data.ptr;
         if (!peer) {
-            accept_peer();
+            accept_peers();
             continue;
         }
-        if ((events[i].events & EPOLLOUT) && peer->out_len > 0) {
+        if (events[i].events & EPOLLOUT) {
             peer_flush(peer);
         }
         if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
             peer_read(peer);
         }
     }
-    flush_rooms();
+    flush_groups();
+    flush_peers();
 }
 
 static int listen_on(int port)
@@ -334,14 +407,38 @@ static int listen_on(int port)
                                   .sin_port = htons((uint16_t)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    floor_state.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    floor_state.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    setsockopt(floor_state.listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(floor_state.listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-        listen(floor_state.listen_fd, 1024) < 0 ||
-        epoll_ctl(floor_state.epoll_fd, EPOLL_CTL_ADD, floor_state.listen_fd, &event) < 0) {
+    state.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    state.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    setsockopt(state.listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(state.listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(state.listen_fd, 1024) < 0 ||
+        epoll_ctl(state.epoll_fd, EPOLL_CTL_ADD, state.listen_fd, &event) < 0) {
         perror("floor: listen");
         return -1;
+    }
+    return 0;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "floor PORT [--gather] [--tls CERT KEY]\n");
+    return 2;
+}
+
+static int parse(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--gather") == 0) {
+            state.gathers = true;
+        } else if (strcmp(argv[i], "--tls") == 0 && i + 2 < argc) {
+            state.tls = tls_context_server(argv[i + 1], argv[i + 2]);
+            i += 2;
+            if (!state.tls) {
+                return 1;
+            }
+        } else {
+            return usage();
+        }
     }
     return 0;
 }
@@ -351,10 +448,12 @@ int main(int argc, char **argv)
     int port = argc > 1 ? atoi(argv[1]) : 0;
     struct rlimit limit;
     if (port <= 0 || port > 65535) {
-        fprintf(stderr, "floor PORT [--gather]\n");
-        return 2;
+        return usage();
     }
-    floor_state.gathers = argc > 2 && strcmp(argv[2], "--gather") == 0;
+    int result = parse(argc, argv);
+    if (result != 0) {
+        return result;
+    }
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);

@@ -7,6 +7,9 @@ uint64_t ledger_sent(struct ledger *l, uint64_t intended_ns, uint32_t due)
     entry->intended_ns = intended_ns;
     atomic_store_explicit(&entry->due, due, memory_order_relaxed);
     atomic_store_explicit(&entry->number, number + 1, memory_order_release);
+    if (due == 0) {
+        atomic_fetch_add_explicit(&l->completed, 1, memory_order_release);
+    }
     return number;
 }
 

@@ -1,4 +1,4 @@
-#include "options.h"
+#include "options_internal.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -6,71 +6,97 @@
 #include <string.h>
 
 static const char USAGE[] =
-    "loadgen --url ws://127.0.0.1:8801/ws [options]\n"
+    "loadgen --url ws://127.0.0.1:8801/ws [options]     (wss: TLS, nothing is verified)\n"
+    "  --protocol P      stomp, raw or socketio (stomp)\n"
+    "  --publish-url U   where publishers connect to, if not to --url. With raw, %d in both is the "
+    "room's number,\n"
+    "                    and each room has a publisher's connection of its own\n"
     "  --subscribers N   connections that subscribe (1000)\n"
-    "  --rooms N         destinations they are spread over (1)\n"
+    "  --subscriptions N of each of them (1)\n"
+    "  --rooms N         destinations that the subscriptions are spread over (1)\n"
     "  --destination T   of a room, %d is its number (/topic/bench.%d)\n"
+    "  --wildcard SHARE  0 to 1: so many subscriptions use the destination with its last word "
+    "replaced by * (0)\n"
+    "  --stalled SHARE   0 to 1: so many subscribers read nothing any more once they have "
+    "subscribed (0)\n"
     "  --publishers N    connections that send; a room belongs to one of them (1)\n"
-    "  --body BYTES      of a message, at least 16 (200)\n"
+    "  --body BYTES      of a message, at least 16 (200); --binary: bytes that are no UTF-8\n"
     "  --window N        closed loop: so many messages on their way at a time (20)\n"
     "  --rate X          instead: so many messages per second; latency counts from the intended "
     "moment\n"
     "  --warmup S        (2)   --duration S (10)   --settle S before memory is read (1)\n"
-    "  --idle            connect and subscribe only\n"
+    "  --idle            connect and subscribe only; with --duration: what do they cost then?\n"
+    "  --storm N         N connections that come, subscribe, say DISCONNECT and go, --connecting "
+    "at a "
+    "time, beside\n"
+    "                    --subscribers (0) silent ones; --hasty: they do not wait for the answer "
+    "to "
+    "SUBSCRIBE\n"
+    "  --heartbeat MS    both ways (0: none)\n"
     "  --threads N       of this program (1)   --connecting N handshakes at a time, per thread "
     "(32)\n"
     "  --pid NAME=PID    a server process to account for; may be repeated\n"
+    "  --syscalls NAME   counts its system calls in a second after the measured span; may be "
+    "repeated; "
+    "wants root\n"
     "  --login, --passcode, --vhost, --label\n"
     "Prints one JSON object. Exit status: 0 measured, 1 it could not be, 2 wrong usage.\n";
 
-enum {
-    OPT_URL = 256,
-    OPT_SUBSCRIBERS,
-    OPT_ROOMS,
-    OPT_DESTINATION,
-    OPT_PUBLISHERS,
-    OPT_BODY,
-    OPT_WINDOW,
-    OPT_RATE,
-    OPT_WARMUP,
-    OPT_DURATION,
-    OPT_SETTLE,
-    OPT_IDLE,
-    OPT_THREADS,
-    OPT_CONNECTING,
-    OPT_PID,
-    OPT_LOGIN,
-    OPT_PASSCODE,
-    OPT_VHOST,
-    OPT_LABEL,
-    OPT_HELP
+/* How the value of an option is read. */
+enum kind {
+    COUNT,
+    NUMBER,
+    TEXT,
+    FLAG,
+    /* and those that want a function of their own */
+    URL,
+    PROTOCOL,
+    PID,
+    SYSCALLS,
+    HELP
 };
 
-static const struct option LONG[] = {
-    {"url", required_argument, NULL, OPT_URL},
-    {"subscribers", required_argument, NULL, OPT_SUBSCRIBERS},
-    {"rooms", required_argument, NULL, OPT_ROOMS},
-    {"destination", required_argument, NULL, OPT_DESTINATION},
-    {"publishers", required_argument, NULL, OPT_PUBLISHERS},
-    {"body", required_argument, NULL, OPT_BODY},
-    {"window", required_argument, NULL, OPT_WINDOW},
-    {"rate", required_argument, NULL, OPT_RATE},
-    {"warmup", required_argument, NULL, OPT_WARMUP},
-    {"duration", required_argument, NULL, OPT_DURATION},
-    {"settle", required_argument, NULL, OPT_SETTLE},
-    {"idle", no_argument, NULL, OPT_IDLE},
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"connecting", required_argument, NULL, OPT_CONNECTING},
-    {"pid", required_argument, NULL, OPT_PID},
-    {"login", required_argument, NULL, OPT_LOGIN},
-    {"passcode", required_argument, NULL, OPT_PASSCODE},
-    {"vhost", required_argument, NULL, OPT_VHOST},
-    {"label", required_argument, NULL, OPT_LABEL},
-    {"help", no_argument, NULL, OPT_HELP},
-    {NULL, 0, NULL, 0},
+/* An option, and the field of struct options that it fills. */
+static const struct rule {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+} RULES[] = {
+    {"url", URL, offsetof(struct options, url)},
+    {"publish-url", URL, offsetof(struct options, publish_url)},
+    {"protocol", PROTOCOL, 0},
+    {"subscribers", COUNT, offsetof(struct options, subscribers)},
+    {"subscriptions", COUNT, offsetof(struct options, subscriptions)},
+    {"rooms", COUNT, offsetof(struct options, rooms)},
+    {"destination", TEXT, offsetof(struct options, destination)},
+    {"wildcard", NUMBER, offsetof(struct options, wildcard)},
+    {"stalled", NUMBER, offsetof(struct options, stalled)},
+    {"publishers", COUNT, offsetof(struct options, publishers)},
+    {"body", COUNT, offsetof(struct options, body_bytes)},
+    {"binary", FLAG, offsetof(struct options, is_binary)},
+    {"window", COUNT, offsetof(struct options, window)},
+    {"rate", NUMBER, offsetof(struct options, rate)},
+    {"warmup", NUMBER, offsetof(struct options, warmup_s)},
+    {"duration", NUMBER, offsetof(struct options, duration_s)},
+    {"settle", NUMBER, offsetof(struct options, settle_s)},
+    {"idle", FLAG, offsetof(struct options, is_idle)},
+    {"storm", COUNT, offsetof(struct options, storm)},
+    {"hasty", FLAG, offsetof(struct options, is_hasty)},
+    {"heartbeat", COUNT, offsetof(struct options, login.heartbeat_ms)},
+    {"threads", COUNT, offsetof(struct options, threads)},
+    {"connecting", COUNT, offsetof(struct options, connecting)},
+    {"pid", PID, 0},
+    {"syscalls", SYSCALLS, 0},
+    {"login", TEXT, offsetof(struct options, login.login)},
+    {"passcode", TEXT, offsetof(struct options, login.passcode)},
+    {"vhost", TEXT, offsetof(struct options, login.vhost)},
+    {"label", TEXT, offsetof(struct options, label)},
+    {"help", HELP, 0},
 };
 
-static int complain(const char *what, const char *value)
+#define N_RULES (sizeof(RULES) / sizeof(RULES[0]))
+
+int options_complain(const char *what, const char *value)
 {
     fprintf(stderr, "loadgen: %s: %s\n", what, value);
     return -1;
@@ -80,8 +106,8 @@ static int parse_count(const char *text, unsigned *value)
 {
     char *end = NULL;
     unsigned long n = strtoul(text, &end, 10);
-    if (end == text || *end != '\0' || n > 1000000) {
-        return complain("not a count", text);
+    if (end == text || *end != '\0' || n > 100000000) {
+        return options_complain("not a count", text);
     }
     *value = (unsigned)n;
     return 0;
@@ -91,129 +117,98 @@ static int parse_number(const char *text, double *value)
 {
     char *end = NULL;
     *value = strtod(text, &end);
-    return end == text || *end != '\0' || *value < 0 ? complain("not a number", text) : 0;
+    return end == text || *end != '\0' || *value < 0 ? options_complain("not a number", text) : 0;
 }
 
-static int parse_url(struct options *o, const char *url)
+static int parse_url(struct options_url *u, const char *text)
 {
     unsigned port = 0;
-    o->url = url;
-    snprintf(o->path, sizeof(o->path), "/");
-    int n = sscanf(url, "ws://%127[^:/]:%u%127s", o->host, &port, o->path);
+    u->text = text;
+    u->is_tls = strncmp(text, "wss:", 4) == 0;
+    int n = sscanf(text, u->is_tls ? "wss://%127[^:/]:%u%255s" : "ws://%127[^:/]:%u%255s", u->host,
+                   &port, u->path);
     if (n < 2 || port == 0 || port > 65535) {
-        return complain("not ws://ADDRESS:PORT/PATH", url);
+        return options_complain("not ws://ADDRESS:PORT/PATH or wss://ADDRESS:PORT/PATH", text);
     }
-    o->port = (uint16_t)port;
+    u->port = (uint16_t)port;
     return 0;
+}
+
+static int parse_protocol(struct options *o, const char *name)
+{
+    o->protocol = protocol_find(name);
+    return o->protocol ? 0 : options_complain("not a protocol", name);
 }
 
 static int parse_pid(struct options *o, char *text)
 {
     char *equals = strchr(text, '=');
     if (!equals || atol(equals + 1) <= 0 || o->n_pids == OPTIONS_PIDS_MAX) {
-        return complain("not NAME=PID, or too many", text);
+        return options_complain("not NAME=PID, or too many", text);
     }
     *equals = '\0';
     o->pids[o->n_pids++] = (struct options_pid){.name = text, .pid = (pid_t)atol(equals + 1)};
     return 0;
 }
 
-/* Flat: one line per option. */
-static int parse_one(struct options *o, int opt,
-                     char *value) /* NOLINT(readability-function-size) */
+static int parse_syscalls(struct options *o, const char *name)
 {
-    unsigned n = 0;
-    switch (opt) {
-    case OPT_URL:
-        return parse_url(o, value);
-    case OPT_SUBSCRIBERS:
-        return parse_count(value, &o->subscribers);
-    case OPT_ROOMS:
-        return parse_count(value, &o->rooms);
-    case OPT_DESTINATION:
-        o->destination = value;
+    if (o->n_syscalls == OPTIONS_PIDS_MAX) {
+        return options_complain("too many", "--syscalls");
+    }
+    o->syscalls[o->n_syscalls++] = name;
+    return 0;
+}
+
+static int apply(struct options *o, const struct rule *rule, char *value)
+{
+    void *field = (char *)o + rule->offset;
+    switch (rule->kind) {
+    case COUNT:
+        return parse_count(value, field);
+    case NUMBER:
+        return parse_number(value, field);
+    case TEXT:
+        *(const char **)field = value;
         return 0;
-    case OPT_PUBLISHERS:
-        return parse_count(value, &o->publishers);
-    case OPT_BODY:
-        if (parse_count(value, &n) < 0) {
-            return -1;
-        }
-        o->body_bytes = n;
+    case FLAG:
+        *(bool *)field = true;
         return 0;
-    case OPT_WINDOW:
-        o->rate = 0;
-        return parse_count(value, &o->window);
-    case OPT_RATE:
-        o->window = 0;
-        return parse_number(value, &o->rate);
-    case OPT_WARMUP:
-        return parse_number(value, &o->warmup_s);
-    case OPT_DURATION:
-        return parse_number(value, &o->duration_s);
-    case OPT_SETTLE:
-        return parse_number(value, &o->settle_s);
-    case OPT_IDLE:
-        o->is_idle = 1;
-        return 0;
-    case OPT_THREADS:
-        return parse_count(value, &o->threads);
-    case OPT_CONNECTING:
-        return parse_count(value, &o->connecting);
-    case OPT_PID:
+    case URL:
+        return parse_url(field, value);
+    case PROTOCOL:
+        return parse_protocol(o, value);
+    case PID:
         return parse_pid(o, value);
-    case OPT_LOGIN:
-        o->login.login = value;
-        return 0;
-    case OPT_PASSCODE:
-        o->login.passcode = value;
-        return 0;
-    case OPT_VHOST:
-        o->login.vhost = value;
-        return 0;
-    case OPT_LABEL:
-        o->label = value;
-        return 0;
-    case OPT_HELP:
+    case SYSCALLS:
+        return parse_syscalls(o, value);
+    case HELP:
         fputs(USAGE, stdout);
         return 1;
-    default:
-        fputs(USAGE, stderr);
-        return -1;
     }
+    return -1;
 }
 
-/* The destination becomes a format: it may hold one %d and nothing else of that kind. */
-static int check_destination(const struct options *o)
+static int parse_all(struct options *o, int argc, char **argv)
 {
-    const char *mark = strchr(o->destination, '%');
-    if (mark && (mark[1] != 'd' || strchr(mark + 1, '%'))) {
-        return complain("a destination has one %d, or no %", o->destination);
+    struct option names[N_RULES + 1] = {{NULL, 0, NULL, 0}};
+    int number;
+    for (size_t i = 0; i < N_RULES; i++) {
+        bool is_alone = RULES[i].kind == FLAG || RULES[i].kind == HELP;
+        names[i] = (struct option){RULES[i].name, is_alone ? no_argument : required_argument, NULL,
+                                   256 + (int)i};
     }
-    if (!mark && o->rooms > 1) {
-        return complain("several rooms want a %d in the destination", o->destination);
+    while ((number = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (number < 256) {
+            fputs(USAGE, stderr);
+            return -1;
+        }
+        int result = apply(o, &RULES[number - 256], optarg);
+        if (result != 0) {
+            return result;
+        }
     }
-    return strlen(o->destination) > 200 ? complain("too long", o->destination) : 0;
-}
-
-static int check(const struct options *o)
-{
-    if (!o->url) {
-        return complain("missing", "--url");
-    }
-    if (o->subscribers == 0 || o->rooms == 0 || o->threads == 0 || o->connecting == 0) {
-        return complain("must not be 0", "--subscribers, --rooms, --threads, --connecting");
-    }
-    if (o->rooms > o->subscribers) {
-        return complain("each room needs a subscriber", "--rooms");
-    }
-    if (!o->is_idle && (o->publishers == 0 || o->publishers > o->rooms)) {
-        return complain("one to as many as there are rooms", "--publishers");
-    }
-    if (o->body_bytes < 16 || (o->window == 0 && o->rate <= 0) || o->window > 10000) {
-        return complain("out of range", "--body, --window or --rate");
-    }
-    return check_destination(o);
+    return optind < argc ? options_complain("unknown argument", argv[optind]) : 0;
 }
 
 int options_parse(struct options *o, int argc, char **argv)
@@ -221,22 +216,17 @@ int options_parse(struct options *o, int argc, char **argv)
     *o = (struct options){.label = "",
                           .protocol = &protocol_stomp,
                           .destination = "/topic/bench.%d",
-                          .subscribers = 1000,
+                          .subscribers = OPTIONS_NO_SUBSCRIBERS,
+                          .subscriptions = 1,
                           .rooms = 1,
                           .publishers = 1,
                           .threads = 1,
                           .connecting = 32,
                           .body_bytes = 200,
-                          .window = 20,
+                          .window = OPTIONS_NO_WINDOW,
                           .settle_s = 1,
                           .warmup_s = 2,
-                          .duration_s = 10};
-    int opt;
-    while ((opt = getopt_long(argc, argv, "", LONG, NULL)) != -1) {
-        int result = parse_one(o, opt, optarg);
-        if (result != 0) {
-            return result;
-        }
-    }
-    return optind < argc ? complain("unknown argument", argv[optind]) : check(o);
+                          .duration_s = OPTIONS_NO_DURATION};
+    int result = parse_all(o, argc, argv);
+    return result == 0 ? options_finish(o) : result;
 }

@@ -1,8 +1,8 @@
 #include "process.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Reads a small file of /proc/PID/; NULL when it is not there. */
@@ -22,16 +22,13 @@ static char *read_proc(pid_t pid, const char *name, char *text, size_t len)
 
 int64_t process_cpu_us(pid_t pid)
 {
-    char text[1024];
-    unsigned long user = 0;
-    unsigned long system = 0;
-    /* the name in parentheses may hold anything: fields are counted behind the last one */
-    char *rest = read_proc(pid, "stat", text, sizeof(text)) ? strrchr(text, ')') : NULL;
-    if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                        &system) != 2) {
+    /* of all its threads, to the nanosecond; /proc/PID/stat counts in steps of 10 ms */
+    clockid_t clock;
+    struct timespec spent;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &spent) < 0) {
         return -1;
     }
-    return (int64_t)(user + system) * 1000000 / sysconf(_SC_CLK_TCK);
+    return (int64_t)spent.tv_sec * 1000000 + spent.tv_nsec / 1000;
 }
 
 int64_t process_rss_bytes(pid_t pid)

@@ -17,24 +17,28 @@ int publisher_init(struct publisher *p, struct client_set *set)
 {
     const struct options *o = set->run->options;
     *p = (struct publisher){.set = set, .n = o->is_idle ? 0 : o->publishers};
+    p->type = o->is_binary ? "application/octet-stream" : "text/plain";
     p->room_size = calloc(o->rooms, sizeof(*p->room_size));
+    p->written = calloc(p->n + 1, sizeof(struct client *));
     p->body = malloc(o->body_bytes);
     p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (!p->room_size || !p->body || p->timer_fd < 0 || watch(set->epoll_fd, p->timer_fd) < 0 ||
-        watch(set->epoll_fd, set->run->wake_fd) < 0) {
+    if (!p->room_size || !p->written || !p->body || p->timer_fd < 0 ||
+        watch(set->epoll_fd, p->timer_fd) < 0 || watch(set->epoll_fd, set->run->wake_fd) < 0) {
         perror("loadgen: the publisher");
         return -1;
     }
-    memset(p->body, 'x', o->body_bytes);
-    for (unsigned i = 0; i < o->subscribers; i++) {
-        p->room_size[i % o->rooms]++;
+    for (unsigned i = 0; i < o->body_bytes; i++) {
+        p->body[i] =
+            o->is_binary ? (uint8_t)(0x80 + i * 131) : 'x'; /* a stray continuation, NULs */
     }
+    deal_sizes(o, p->room_size);
     return 0;
 }
 
 void publisher_fini(struct publisher *p)
 {
     free(p->room_size);
+    free(p->written);
     free(p->body);
     if (p->timer_fd > 0) {
         close(p->timer_fd);
@@ -61,11 +65,23 @@ static void publish(struct publisher *p, uint64_t intended_ns)
     p->expected += p->room_size[room];
     client_write_mark(mark, number);
     memcpy(p->body, mark, CLIENT_MARK_LEN);
-    client_destination(o, room, destination, sizeof(destination));
-    size_t head_len = o->protocol->publish_head(head, destination, o->body_bytes);
+    options_room(o->destination, room, destination, sizeof(destination));
+    size_t head_len = o->protocol->publish_head(head, destination, p->type, o->body_bytes);
     size_t tail_len = o->protocol->publish_tail(tail);
-    if (c->state == CLIENT_READY &&
-        client_put(c, head, head_len, p->body, o->body_bytes, tail_len, tail) < 0) {
+    if (c->state != CLIENT_READY) {
+        return;
+    }
+    if (c->out.len == 0) { /* else it is noted already, or waits for its socket */
+        p->written[p->n_written++] = c;
+    }
+    struct client_message message = {.opcode = o->is_binary ? WEBSOCKET_BINARY : WEBSOCKET_TEXT,
+                                     .head = head,
+                                     .head_len = head_len,
+                                     .body = p->body,
+                                     .body_len = o->body_bytes,
+                                     .tail = tail,
+                                     .tail_len = tail_len};
+    if (client_put(c, &message) < 0) {
         fprintf(stderr, "loadgen: out of memory\n");
     }
 }
@@ -100,12 +116,15 @@ void publisher_turn(struct publisher *p, uint64_t now_ns)
     } else {
         /* a server that falls behind by half the ledger is given time; the schedule is not */
         while (due_ns(p) <= now_ns && on_their_way(p) < LEDGER_MAX / 2) {
+            uint64_t behind_ns = now_ns - due_ns(p);
+            p->behind_ns = behind_ns > p->behind_ns ? behind_ns : p->behind_ns;
             publish(p, due_ns(p));
             p->scheduled++;
         }
         set_timer(p);
     }
-    for (unsigned i = 0; i < p->n; i++) {
-        client_flush(p->set, &p->set->clients[i]);
+    for (unsigned i = 0; i < p->n_written; i++) {
+        client_flush(p->set, p->written[i]);
     }
+    p->n_written = 0;
 }

@@ -11,11 +11,15 @@
 
 struct publisher {
     struct client_set *set;
-    unsigned n;          /* clients 0 to n-1 of the set are publishers */
-    uint32_t *room_size; /* subscribers of each room */
+    unsigned n;              /* clients 0 to n-1 of the set are publishers */
+    uint32_t *room_size;     /* deliveries of a message to each room */
+    struct client **written; /* of this turn: what they were given is still to be flushed */
+    unsigned n_written;
     uint8_t *body;
+    const char *type;   /* of it */
     uint64_t start_ns;  /* of the schedule */
     uint64_t scheduled; /* messages of it that went out */
+    uint64_t behind_ns; /* how much later than intended one went out, at the most */
     uint64_t expected;  /* deliveries, of all that was sent */
     int timer_fd;
 };

@@ -1,14 +1,17 @@
 /* STOMP 1.2 as a load generator speaks it: protocol.h tells what is wanted. */
 #include "protocol.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+static const char GOODBYE[] = "DISCONNECT\n\n"; /* and the NUL */
+
 static size_t stomp_hello(char *text, const struct protocol_login *login)
 {
-    int n =
-        snprintf(text, PROTOCOL_TEXT_MAX, "CONNECT\naccept-version:1.2\nhost:%s\nheart-beat:0,0\n",
-                 login->vhost ? login->vhost : "/");
+    int n = snprintf(text, PROTOCOL_TEXT_MAX,
+                     "CONNECT\naccept-version:1.2\nhost:%s\nheart-beat:%u,%u\n",
+                     login->vhost ? login->vhost : "/", login->heartbeat_ms, login->heartbeat_ms);
     if (login->login) {
         n += snprintf(text + n, PROTOCOL_TEXT_MAX - (size_t)n, "login:%s\npasscode:%s\n",
                       login->login, login->passcode ? login->passcode : "");
@@ -17,18 +20,21 @@ static size_t stomp_hello(char *text, const struct protocol_login *login)
     return (size_t)n + 1; /* with the NUL that ends a frame */
 }
 
-static size_t stomp_subscribe(char *text, const char *destination)
+/* Receipts are counted, so all have the same name. */
+static size_t stomp_subscribe(char *text, unsigned number, const char *destination)
 {
     return (size_t)snprintf(text, PROTOCOL_TEXT_MAX,
-                            "SUBSCRIBE\nid:sub-0\nreceipt:sub\ndestination:%s\n\n", destination) +
+                            "SUBSCRIBE\nid:sub-%u\nreceipt:sub\ndestination:%s\n\n", number,
+                            destination) +
            1;
 }
 
-static size_t stomp_publish_head(char *text, const char *destination, size_t body_len)
+static size_t stomp_publish_head(char *text, const char *destination, const char *type,
+                                 size_t body_len)
 {
     return (size_t)snprintf(text, PROTOCOL_TEXT_MAX,
-                            "SEND\ndestination:%s\ncontent-type:text/plain\ncontent-length:%zu\n\n",
-                            destination, body_len);
+                            "SEND\ndestination:%s\ncontent-type:%s\ncontent-length:%zu\n\n",
+                            destination, type, body_len);
 }
 
 static size_t stomp_publish_tail(char *text)
@@ -41,6 +47,18 @@ static int begins(const uint8_t *payload, size_t len, const char *text)
 {
     size_t n = strlen(text);
     return len >= n && memcmp(payload, text, n) == 0;
+}
+
+static unsigned read_number(const uint8_t *text, const uint8_t *end)
+{
+    unsigned number = 0;
+    if (text == end || *text < '0' || *text > '9') {
+        return UINT_MAX;
+    }
+    for (; text < end && *text >= '0' && *text <= '9'; text++) {
+        number = number * 10 + (*text - (unsigned)'0');
+    }
+    return number;
 }
 
 /* The body is found by the empty line alone: its length is checked by the number that it carries.
@@ -58,6 +76,20 @@ static void find_body(const uint8_t *payload, size_t len, const uint8_t **body, 
         }
     }
     *body_len = (size_t)(end - *body);
+}
+
+static unsigned stomp_subscription(const uint8_t *payload, size_t len)
+{
+    static const char HEADER[] = "subscription:sub-";
+    const uint8_t *end = payload + len;
+    const uint8_t *line = payload;
+    while ((line = memchr(line, '\n', (size_t)(end - line))) != NULL && ++line < end &&
+           *line != '\n') {
+        if (begins(line, (size_t)(end - line), HEADER)) {
+            return read_number(line + sizeof(HEADER) - 1, end);
+        }
+    }
+    return UINT_MAX;
 }
 
 static enum protocol_event stomp_receive(const uint8_t *payload, size_t len, const uint8_t **body,
@@ -84,9 +116,14 @@ static enum protocol_event stomp_receive(const uint8_t *payload, size_t len, con
 const struct protocol protocol_stomp = {
     .name = "stomp",
     .subprotocol = "v12.stomp",
+    .path = "/",
+    .goodbye = GOODBYE,
+    .goodbye_len = sizeof(GOODBYE),
+    .beat = "\n",
     .hello = stomp_hello,
     .subscribe = stomp_subscribe,
     .publish_head = stomp_publish_head,
     .publish_tail = stomp_publish_tail,
     .receive = stomp_receive,
+    .subscription = stomp_subscription,
 };

@@ -1,112 +1,159 @@
-// From single runs to medians and ratios, and those to a table that is Markdown as well.
+// The tables of the scenarios, by their kind.
+import {
+    compared,
+    connectCpu,
+    connectCpuOf,
+    connectsPerS,
+    cpu,
+    cpuOf,
+    delivered,
+    idleShareOf,
+    isMeasured,
+    kibOf,
+    median,
+    p,
+    perCpuSecond,
+    processes,
+    runsOf,
+    spread,
+    stormCpu,
+} from './results.mjs';
+import { number, ranged, rate, table } from './text.mjs';
 
-export function median(values) {
-    const sorted = values.filter((value) => Number.isFinite(value)).sort((a, b) => a - b);
-    const middle = sorted.length >> 1;
-    return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+const BY_CASE = {
+    live: { head: liveHead, row: liveRow },
+    idle: { head: () => ['', 'KiB RSS per connection', 'CPU µs to set one up', 'connections/s', 'times less CPU than the plugin'], row: idleRow },
+    heartbeat: { head: () => ['', '% of a core', 'KiB RSS per connection'], row: heartbeatRow },
+    stalled: { head: () => ['', 'delivered/s', 'CPU µs per delivery', 'p50 / p99 / p99.9 ms', 'stalled, closed', 'peak MiB RSS'], row: stalledRow },
+    storm: { head: () => ['', 'connections/s', 'CPU µs per connection'], row: stormRow },
+    syscalls: { head: () => ['', 'system calls per delivery'], row: syscallsRow },
+    recover: { head: () => ['', 'measured'], row: recoverRow },
+};
+
+function byProcess(runs, pick) {
+    const names = processes(runs[0]);
+    const parts = names.map((name) => `${name} ${number(median(runs.map(pick(name))))}`);
+    return names.length > 1 ? `: ${parts.join(', ')}` : '';
 }
 
-function number(value, digits = 3) {
-    if (!Number.isFinite(value)) {
-        return '–';
-    }
-    if (value === 0) {
-        return '0';
-    }
-    const places = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(value))));
-    return Number(value.toFixed(Math.min(places, 6))).toLocaleString('en-US', { maximumFractionDigits: 6 });
+// ---- live ----
+
+const OTHERS = ['floor', 'gather', 'nchan'];
+
+function liveHead(scenario, names) {
+    const others = OTHERS.filter((other) => names.includes(other)).map((other) => `× ${other}`);
+    const plugin = names.includes('plugin') ? ['times less than the plugin'] : [];
+    const perCpu = scenario.columns?.includes('per_cpu_s') ? ['messages per CPU s'] : [];
+    return ['', 'delivered/s', ...perCpu, 'CPU µs per delivery', 'p50 / p99 / p99.9 ms', 'lost / twice', ...others, ...plugin];
 }
 
-// The runs of one scenario and peer, as medians.
-export function summarize(runs) {
-    const of = (pick) => median(runs.map(pick));
-    if (!runs[0].latency_us) {
-        const bytes = (name) => of((run) => run.connect.processes[name]?.rss_bytes_per_connection);
-        const cpu = (run) => Object.values(run.connect.processes).reduce((sum, one) => sum + one.cpu_us_per_connection, 0);
-        const names = Object.keys(runs[0].connect.processes);
-        return { rss_bytes_per_connection: Object.fromEntries(names.map((name) => [name, bytes(name)])), connect_cpu_us: of(cpu) };
-    }
-    const cpu = (name) => of((run) => run.cpu[name]?.us_per_delivery);
-    const names = Object.keys(runs[0].connect.processes);
-    return {
-        delivered_per_s: of((run) => run.delivered_per_s),
-        cpu_us_per_delivery: of((run) => run.cpu.us_per_delivery),
-        cpu_us_by_process: Object.fromEntries(names.map((name) => [name, cpu(name)])),
-        latency_us: Object.fromEntries(['p50', 'p99', 'p99_9'].map((key) => [key, of((run) => run.latency_us[key])])),
-        lost: runs.reduce((sum, run) => sum + run.total.lost, 0),
-        duplicated: runs.reduce((sum, run) => sum + run.total.duplicated, 0),
-    };
+function latencies(runs) {
+    return ['p50', 'p99', 'p99_9'].map((key) => number(median(runs.map(p(key))))).join(' / ');
 }
 
-function print(head, rows) {
-    const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i].length)));
-    const line = (cells) => `| ${cells.map((cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`;
-    const rule = `|${widths.map((width, i) => (i ? `${'-'.repeat(width + 1)}:` : '-'.repeat(width + 2))).join('|')}|`;
-    return [line(head), rule, ...rows.map(line)].join('\n');
+function total(runs, key) {
+    return runs.reduce((sum, run) => sum + (run.total?.[key] ?? 0), 0);
 }
 
-// Medians of the ratios within each round: what disturbed the machine in a round disturbed all of its peers.
-function ratio(runs, peer, other, pick) {
-    const mine = runs.filter((run) => run.peer === peer);
-    const pairs = mine.map((run) => [run, runs.find((its) => its.peer === other && its.round === run.round)]);
-    return median(pairs.filter(([, its]) => its).map(([run, its]) => pick(its) / pick(run)));
-}
-
-const cpuOf = (run) => run.cpu.us_per_delivery;
-
-function liveRow(scenario, peer, summary, runs) {
-    const split = Object.entries(summary.cpu_us_by_process);
-    const parts = split.length > 1 ? ` (${split.map(([name, us]) => `${name} ${number(us)}`).join(', ')})` : '';
-    const ms = Object.values(summary.latency_us).map((us) => number(us / 1000));
-    const less = ratio(runs, peer, 'plugin', cpuOf);
-    const more = 1 / ratio(runs, peer, 'floor', cpuOf);
+function liveRow(scenario, name, names, runs, own) {
+    const to = (other) => (other === name ? '1' : number(compared(runs, scenario.key, name, other, cpu).median));
+    const less = () => (name === 'plugin' ? '1' : number(compared(runs, scenario.key, 'plugin', name, cpu).median));
     return [
-        `${scenario}: ${peer}`,
-        number(summary.delivered_per_s),
-        number(summary.cpu_us_per_delivery) + parts,
-        ms.join(' / '),
-        `${summary.lost} / ${summary.duplicated}`,
-        peer === 'plugin' ? '1' : number(less),
-        peer === 'floor' ? '1' : number(more),
+        name,
+        rate(median(own.map(delivered))),
+        ...(scenario.columns?.includes('per_cpu_s') ? [rate(median(own.map(perCpuSecond)))] : []),
+        ranged(spread(own.map(cpu))) + byProcess(own, cpuOf),
+        latencies(own),
+        `${total(own, 'lost')} / ${total(own, 'duplicated')}`,
+        ...OTHERS.filter((other) => names.includes(other)).map(to),
+        ...(names.includes('plugin') ? [less()] : []),
     ];
 }
 
-function idleRow(scenario, peer, summary) {
+// ---- the others ----
+
+function memory(own) {
     // a broker's heap shrinks as well: below zero there is nothing to tell from zero
-    const kib = Object.entries(summary.rss_bytes_per_connection).map(([name, bytes]) => `${name} ${bytes > 0 ? number(bytes / 1024) : '~0'}`);
-    return [`${scenario}: ${peer}`, kib.join(', '), number(summary.connect_cpu_us)];
+    return processes(own[0])
+        .map((name) => [name, median(own.map(kibOf(name)))])
+        .map(([name, kib]) => `${name} ${kib > 0 ? number(kib) : '~0'}`)
+        .join(', ');
 }
 
-// { scenario: { peer: summary } }
-export function summaries(runs) {
-    const out = {};
-    for (const run of runs) {
-        out[run.scenario] ??= {};
-        out[run.scenario][run.peer] ??= summarize(runs.filter((other) => other.scenario === run.scenario && other.peer === run.peer));
-    }
-    return out;
+function idleRow(scenario, name, names, runs, own) {
+    return [
+        name,
+        memory(own),
+        ranged(spread(own.map(connectCpu))) + byProcess(own, connectCpuOf),
+        rate(median(own.map(connectsPerS))),
+        name === 'plugin' || !names.includes('plugin') ? '' : number(compared(runs, scenario.key, 'plugin', name, connectCpu).median),
+    ];
 }
 
-export function render(runs) {
-    const live = [];
-    const idle = [];
-    for (const [scenario, byPeer] of Object.entries(summaries(runs))) {
-        const own = runs.filter((run) => run.scenario === scenario);
-        for (const [peer, summary] of Object.entries(byPeer)) {
-            if (summary.latency_us) {
-                live.push(liveRow(scenario, peer, summary, own));
-            } else {
-                idle.push(idleRow(scenario, peer, summary));
-            }
-        }
-    }
-    const tables = [];
-    if (live.length > 0) {
-        const head = ['', 'delivered/s', 'CPU µs per delivery', 'p50 / p99 / p99.9 ms', 'lost / twice', 'times less CPU than the plugin', 'times the CPU of the floor'];
-        tables.push(print(head, live));
-    }
-    if (idle.length > 0) {
-        tables.push(print(['idle', 'KiB RSS per connection', 'CPU µs to set one up'], idle));
-    }
-    return tables.join('\n\n');
+function heartbeatRow(scenario, name, names, runs, own) {
+    const share = processes(own[0]).map((process) => `${process} ${ranged(spread(own.map((run) => 100 * idleShareOf(process)(run))))}`);
+    return [name, share.join(', '), memory(own)];
 }
+
+function stalledRow(scenario, name, names, runs, own) {
+    const stalled = own[0].stalled?.n ? `${own[0].stalled.n}, ${own.map((run) => run.stalled.closed).join(' ')}` : '0';
+    const peak = spread(own.map((run) => run.peak_rss_bytes?.gateway / 2 ** 20));
+    return [name, rate(median(own.map(delivered))), ranged(spread(own.map(cpu))), latencies(own), stalled, ranged(peak)];
+}
+
+function stormRow(scenario, name, names, runs, own) {
+    const parts = Object.keys(own[0].storm.cpu_us_per_connection);
+    const each = parts.map((process) => `${process} ${number(median(own.map((run) => run.storm.cpu_us_per_connection[process])))}`);
+    return [name, rate(median(own.map((run) => run.storm.per_s))), ranged(spread(own.map(stormCpu))) + (parts.length > 1 ? `: ${each.join(', ')}` : '')];
+}
+
+function syscallsRow(scenario, name, names, runs, own) {
+    const counted = Object.entries(own[0].syscalls_per_delivery ?? {}).map(([process, n]) => `${process} ${n === null ? 'not counted here' : number(n)}`);
+    return [name, counted.join(', ')];
+}
+
+function recoverRow(scenario, name, names, runs, own) {
+    const facts = Object.entries(own[0].recover).filter(([, value]) => typeof value === 'number');
+    return [name, facts.map(([key, value]) => `${key} ${number(value)}`).join(', ')];
+}
+
+// ---- all ----
+
+function missing(runs, key, name) {
+    const why = runs.find((run) => run.key === key && run.case === name && !isMeasured(run));
+    return why ? `not available` : 'not measured';
+}
+
+// The table of one scenario, or '' where nobody took part.
+export function scenarioTable(scenario, runs) {
+    const kind = BY_CASE[scenario.table];
+    const names = scenario.cases.map(({ name }) => name).filter((name) => runs.some((run) => run.key === scenario.key && run.case === name));
+    const head = kind?.head(scenario, names);
+    if (!kind || names.length === 0) {
+        return '';
+    }
+    const rows = names.map((name) => {
+        const own = runsOf(runs, scenario.key, name);
+        return own.length > 0 ? kind.row(scenario, name, names, runs, own) : [name, missing(runs, scenario.key, name), ...head.slice(2).map(() => '')];
+    });
+    return table(head, rows);
+}
+
+// One line while it runs.
+export function brief(run) {
+    if (!isMeasured(run)) {
+        return (run.failed ?? `not available: ${run.unavailable}`).split('\n').slice(0, 3).join(' | ');
+    }
+    if (run.recover) {
+        return JSON.stringify(run.recover);
+    }
+    if (run.storm) {
+        return `${rate(run.storm.per_s)} connections/s, ${number(stormCpu(run))} µs each`;
+    }
+    if (run.latency_us) {
+        return `${rate(delivered(run))}/s, ${number(cpu(run))} µs${byProcess([run], cpuOf)}, p50 ${number(p('p50')(run))} ms, p99 ${number(p('p99')(run))} ms`;
+    }
+    const shares = run.idle ? processes(run).map((name) => `${name} ${number(100 * idleShareOf(name)(run))} %`) : [];
+    return `${[memory([run]), ...shares].join(', ')}; ${number(connectCpu(run))} µs to set one up`;
+}
+

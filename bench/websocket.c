@@ -66,7 +66,17 @@ size_t websocket_head(uint8_t head[WEBSOCKET_HEAD_MAX], enum websocket_opcode op
 
 void websocket_mask(uint8_t *payload, size_t len, const uint8_t mask[4])
 {
-    for (size_t i = 0; i < len; i++) {
+    uint64_t twice;
+    uint64_t word;
+    size_t i = 0;
+    memcpy(&twice, mask, 4);
+    memcpy((uint8_t *)&twice + 4, mask, 4);
+    for (; i + 8 <= len; i += 8) {
+        memcpy(&word, payload + i, 8);
+        word ^= twice;
+        memcpy(payload + i, &word, 8);
+    }
+    for (; i < len; i++) {
         payload[i] ^= mask[i & 3];
     }
 }
@@ -80,18 +90,37 @@ static uint64_t get_length(const uint8_t *bytes, unsigned n)
     return len;
 }
 
-size_t websocket_take(uint8_t *bytes, size_t len, struct websocket_frame *frame)
+/* 0: it is not all there. */
+static size_t head_length(const uint8_t *bytes, size_t len)
 {
     if (len < 2) {
         return 0;
     }
     unsigned more = (bytes[1] & 0x7f) == 126 ? 2 : (bytes[1] & 0x7f) == 127 ? 8 : 0;
-    int is_masked = bytes[1] >> 7;
-    size_t head = 2 + more + (is_masked ? 4 : 0);
-    if (len < head) {
+    size_t head = 2 + more + (bytes[1] >> 7 ? 4 : 0);
+    return len < head ? 0 : head;
+}
+
+static uint64_t payload_length(const uint8_t *bytes)
+{
+    unsigned n = bytes[1] & 0x7f;
+    return n < 126 ? n : get_length(bytes + 2, n == 126 ? 2 : 8);
+}
+
+uint64_t websocket_length(const uint8_t *bytes, size_t len)
+{
+    size_t head = head_length(bytes, len);
+    uint64_t n = head ? payload_length(bytes) : 0;
+    return n > UINT64_MAX - head ? UINT64_MAX : head + n;
+}
+
+size_t websocket_take(uint8_t *bytes, size_t len, struct websocket_frame *frame)
+{
+    size_t head = head_length(bytes, len);
+    if (head == 0) {
         return 0;
     }
-    uint64_t n = more ? get_length(bytes + 2, more) : (bytes[1] & 0x7f);
+    uint64_t n = payload_length(bytes);
     if (n > len - head) {
         return 0;
     }
@@ -99,7 +128,7 @@ size_t websocket_take(uint8_t *bytes, size_t len, struct websocket_frame *frame)
     frame->is_final = bytes[0] >> 7;
     frame->payload = bytes + head;
     frame->len = (size_t)n;
-    if (is_masked) {
+    if (bytes[1] >> 7) {
         websocket_mask(frame->payload, frame->len, bytes + head - 4);
     }
     return head + (size_t)n;

@@ -45,5 +45,8 @@ size_t websocket_head(uint8_t head[WEBSOCKET_HEAD_MAX], enum websocket_opcode op
 
 void websocket_mask(uint8_t *payload, size_t len, const uint8_t mask[4]);
 
+/* How long the frame at the front of `bytes` is, with its head; 0: not known yet. */
+uint64_t websocket_length(const uint8_t *bytes, size_t len);
+
 /* Takes one frame off the front of `bytes`. Returns how many bytes it took; 0: not complete yet. */
 size_t websocket_take(uint8_t *bytes, size_t len, struct websocket_frame *frame);

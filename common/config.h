@@ -63,6 +63,7 @@ struct config {
         struct config_strings origins;
         bool require_origin;
         enum config_ws_frame ws_frame;
+        int gather_ms; /* the longest pause between two passes over the out queues; 0: none */
         char *log_level;
         int drain_ms; /* SIGTERM: closes are spread over this time */
         int max_fds;  /* RLIMIT_NOFILE to set, 0 leaves it; never above the hard limit */
@@ -100,6 +101,13 @@ struct config {
         int port; /* 0: any free one, logged as tcp.open */
         bool error_close;
     } tcp;
+    struct {
+        bool enabled;
+        char *bind;
+        int port;          /* 0: any free one, logged as tls.open */
+        char *certificate; /* PEM files */
+        char *key;
+    } tls;
     struct {
         bool error_close;
         enum config_ack_scope client_ack; /* what ack:client is cumulative over */

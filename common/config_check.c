@@ -77,14 +77,44 @@ static void check_origins(struct config_reader *r, const struct config_strings *
     }
 }
 
+/* One address and port. */
+struct door {
+    const char *where; /* the key of the port */
+    const char *bind;
+    int port;
+    bool is_open;
+};
+
 /* Where port 0 takes any, there are two. */
-static void check_tcp(struct config_reader *r, const struct config *c)
+static void check_doors_differ(struct config_reader *r, const struct door *a, const struct door *b)
 {
+    if (a->is_open && b->is_open && a->port && a->port == b->port &&
+        strcmp(a->bind, b->bind) == 0) {
+        config_complain(r, CONFIG_AT_VALUE, a->where, "must not be %s (%d)", b->where, b->port);
+    }
+}
+
+static void check_doors(struct config_reader *r, const struct config *c)
+{
+    const struct door gateway = {"gateway.port", c->gateway.bind, c->gateway.port, true};
+    const struct door tcp = {"tcp.port", c->tcp.bind, c->tcp.port, c->tcp.enabled};
+    const struct door tls = {"tls.port", c->tls.bind, c->tls.port, c->tls.enabled};
     check_address(r, "tcp.bind", c->tcp.bind);
-    if (c->tcp.enabled && c->tcp.port && c->tcp.port == c->gateway.port &&
-        strcmp(c->tcp.bind, c->gateway.bind) == 0) {
-        config_complain(r, CONFIG_AT_VALUE, "tcp.port", "must not be gateway.port (%d)",
-                        c->gateway.port);
+    check_address(r, "tls.bind", c->tls.bind);
+    check_doors_differ(r, &tcp, &gateway);
+    check_doors_differ(r, &tls, &gateway);
+    check_doors_differ(r, &tls, &tcp);
+}
+
+/* Whether the files are there and fit is seen at start: certificates change, configurations stay.
+ */
+static void check_tls(struct config_reader *r, const struct config *c)
+{
+    if (c->tls.enabled && !*c->tls.certificate) {
+        config_complain(r, CONFIG_AT_VALUE, "tls.certificate", "is needed: a PEM file");
+    }
+    if (c->tls.enabled && !*c->tls.key) {
+        config_complain(r, CONFIG_AT_VALUE, "tls.key", "is needed: a PEM file");
     }
 }
 
@@ -145,7 +175,8 @@ static void check_store(struct config_reader *r, const struct config *c)
 void config_check(struct config_reader *r, const struct config *c)
 {
     check_gateway(r, c);
-    check_tcp(r, c);
+    check_doors(r, c);
+    check_tls(r, c);
     check_broker(r, c);
     check_store(r, c);
     check_history(r, c);

@@ -53,6 +53,7 @@ const struct config_key config_keys[] = {
     {KEY(gateway, origins), LIST("", 0, 1024)},
     {KEY(gateway, require_origin), BOOL(false)},
     {KEY(gateway, ws_frame), ENUM(CONFIG_FRAME_AUTO, frame_words)},
+    {KEY(gateway, gather_ms), INT(4, 0, 100, "ms")},
     {KEY(gateway, log_level), WORD("info", level_words)},
     {KEY(gateway, drain_ms), INT(5000, 0, HOUR_MS, "ms")},
     {KEY(gateway, max_fds), INT(0, 0, 10000000, "files")},
@@ -88,6 +89,12 @@ const struct config_key config_keys[] = {
     {KEY(tcp, bind), TEXT(STRING, "127.0.0.1", 1, 64)},
     {KEY(tcp, port), INT(61613, 0, 65535, "")},
     {KEY(tcp, error_close), BOOL(false)},
+
+    {KEY(tls, enabled), BOOL(false)},
+    {KEY(tls, bind), TEXT(STRING, "127.0.0.1", 1, 64)},
+    {KEY(tls, port), INT(8443, 0, 65535, "")},
+    {KEY(tls, certificate), TEXT(PATH, "", 0, PATH_LEN_MAX)},
+    {KEY(tls, key), TEXT(PATH, "", 0, PATH_LEN_MAX)},
 
     {KEY(stomp, error_close), BOOL(true)},
     {KEY(stomp, client_ack), ENUM(CONFIG_ACK_SUBSCRIPTION, scope_words)},

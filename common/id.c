@@ -35,20 +35,41 @@ static void set_version(struct id *id, unsigned version)
     id->bytes[8] = (uint8_t)(0x80 | (id->bytes[8] & 0x3f));
 }
 
+/* The random bytes of one id. */
+struct dice {
+    uint8_t start[4];
+    uint8_t tail[6];
+};
+
+static struct dice roll(struct id_generator *g)
+{
+    struct dice dice;
+    if (g->n_random < sizeof dice) {
+        id_random(g->random, sizeof g->random);
+        g->n_random = sizeof g->random;
+    }
+    g->n_random -= (uint32_t)sizeof dice;
+    memcpy(&dice, g->random + g->n_random, sizeof dice);
+    return dice;
+}
+
+static uint32_t first_count(const struct dice *dice)
+{
+    uint32_t start;
+    memcpy(&start, dice->start, sizeof start);
+    return start & COUNTER_START_MASK;
+}
+
 struct id id_v7(struct id_generator *g, uint64_t unix_ms)
 {
-    struct {
-        uint32_t start;
-        uint8_t tail[6];
-    } r;
-    id_random(&r, sizeof r);
+    struct dice r = roll(g);
     unix_ms &= UNIX_MS_MASK;
     if (unix_ms > g->last_ms) {
         g->last_ms = unix_ms;
-        g->counter = r.start & COUNTER_START_MASK;
+        g->counter = first_count(&r);
     } else if (g->counter == UINT32_MAX) {
         g->last_ms++;
-        g->counter = r.start & COUNTER_START_MASK;
+        g->counter = first_count(&r);
     } else {
         g->counter++;
     }
@@ -93,16 +114,15 @@ static bool is_hyphen_at(size_t i)
 void id_text(struct id id, char text[ID_TEXT_LEN + 1])
 {
     static const char hex[] = "0123456789abcdef";
-    size_t nibble = 0;
-    for (size_t i = 0; i < ID_TEXT_LEN; i++) {
-        if (is_hyphen_at(i)) {
-            text[i] = '-';
-        } else {
-            text[i] = hex[id.bytes[nibble / 2] >> (nibble % 2 ? 0 : 4) & 0x0f];
-            nibble++;
+    char *at = text;
+    for (size_t i = 0; i < sizeof id.bytes; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            *at++ = '-';
         }
+        *at++ = hex[id.bytes[i] >> 4];
+        *at++ = hex[id.bytes[i] & 0x0f];
     }
-    text[ID_TEXT_LEN] = '\0';
+    *at = '\0';
 }
 
 static int hex_value(char c)

@@ -20,6 +20,8 @@ struct id {
 struct id_generator {
     uint64_t last_ms;
     uint32_t counter;
+    uint32_t n_random;   /* bytes of `random` that no id has had yet, at its front */
+    uint8_t random[250]; /* fetched for 25 ids at a time: a system call for each is dear */
 };
 
 /* From getrandom(2); n is at most 256. */

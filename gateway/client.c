@@ -17,6 +17,17 @@ static uint64_t stall_deadline(const struct client *c)
                          : UINT64_MAX;
 }
 
+/* 0: nothing waits any more. */
+static void set_stalled(struct client *c, uint64_t since_ms)
+{
+    if (since_ms == 0 && c->stalled_ms != 0) {
+        list_remove(&c->behind);
+    } else if (since_ms != 0 && c->stalled_ms == 0) {
+        list_push(&c->reactor->behind, &c->behind);
+    }
+    c->stalled_ms = since_ms;
+}
+
 static uint64_t next_deadline(const struct client *c)
 {
     if (c->cut_ms) {
@@ -46,6 +57,7 @@ static void bury(struct client *c)
 
 void client_step(struct client *c, const struct session_event *event)
 {
+    session_wrote(c->session, c->wrote_ms);
     session_step(c->session, event);
     if (!c->connection && !session_has_waiting(c->session)) {
         bury(c);
@@ -79,6 +91,7 @@ static void cut(struct client *c)
 static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
 {
     struct client *c = LIST_OWNER(timer, struct client, timer);
+    session_wrote(c->session, c->wrote_ms);
     if (c->cut_ms) {
         if (c->cut_ms <= now_ms) {
             cut(c);
@@ -111,6 +124,7 @@ struct client *client_new(struct reactor *r, const struct session_settings *sett
     c->reactor = r;
     c->functions = functions;
     c->connection = connection;
+    list_init(&c->behind);
     list_init(&c->doomed);
     list_init(&c->waiting);
     list_init(&c->dead);
@@ -177,6 +191,7 @@ void client_gone(struct client *c)
                                                               : CLOSE_PEER;
     uint32_t handle = 0;
     c->connection = NULL;
+    set_stalled(c, 0);
     metrics_add(&r->metrics, METRIC_SESSIONS, -1);
     metrics_closed(&r->metrics, reason);
     log_info(c->name, "session.closed", "reason=%s user=%s", close_reason_str(reason),
@@ -213,10 +228,12 @@ void client_wrote(struct client *c, uint32_t n, size_t bytes)
     } else {
         c->outq.first_off += bytes; /* a part of a long one */
     }
-    c->stalled_ms = c->outq.n > 0 ? r->now_ms : 0;
+    if (c->outq.n > 0 || c->stalled_ms != 0) {
+        set_stalled(c, c->outq.n > 0 ? r->now_ms : 0);
+    }
     metrics_add(&r->metrics, METRIC_FLUSHES, 1);
     metrics_add(&r->metrics, METRIC_BYTES_OUT, (int64_t)bytes);
-    session_wrote(c->session, r->now_ms);
+    c->wrote_ms = r->now_ms;
     if (!c->functions->is_buffering || !c->functions->is_buffering(c->connection)) {
         client_flushed(c);
     }
@@ -241,7 +258,7 @@ void client_flush(struct outq *q)
     }
     c->functions->flush(c->connection);
     if (c->outq.n > 0 && c->stalled_ms == 0) {
-        c->stalled_ms = c->reactor->now_ms;
+        set_stalled(c, c->reactor->now_ms);
         reschedule(c);
     }
 }
@@ -266,6 +283,15 @@ void client_written(struct reactor *r)
         struct client *c = LIST_OWNER(r->written.next, struct client, written);
         list_remove(&c->written);
         tell_written(c);
+    }
+}
+
+void client_behind(const struct reactor *r, size_t *n, size_t *bytes)
+{
+    *n = *bytes = 0;
+    for (struct list *node = r->behind.next; node != &r->behind; node = node->next) {
+        *n += 1;
+        *bytes += LIST_OWNER(node, struct client, behind)->outq.bytes;
     }
 }
 

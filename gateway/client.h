@@ -73,6 +73,10 @@ void client_flushed(struct client *c);
 /* Flushes the client whose out queue this is. */
 void client_flush(struct outq *q);
 
+/* How many clients have not been sent all that they are due, and how much they are due: a message
+ * that several wait for counts for each. */
+void client_behind(const struct reactor *r, size_t *n, size_t *bytes);
+
 /* Once per loop turn: SENDs that wait, clients to be closed, clients to be freed. */
 void client_turn(struct reactor *r);
 void client_reap(struct reactor *r);

@@ -284,8 +284,7 @@ static void host_close(void *host, enum close_reason reason, const char *text)
     outq_drop_live(&c->outq); /* what the broker keeps goes back when the channel is closed */
     private_side_leave(r->private, c->id);
     c->functions->close(c->connection, close_reason_code(reason), text);
-    list_remove(&c->outq.dirty); /* flushed even when empty: the close frame goes out from there */
-    list_push(&r->dirty, &c->outq.dirty);
+    outq_mark(&c->outq); /* flushed even when empty: the close frame goes out from there */
 }
 
 const struct session_host client_session_host = {

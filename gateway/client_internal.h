@@ -5,23 +5,27 @@
 #include "gateway/client.h"
 #include "gateway/reactor.h"
 
+/* What a write to many clients touches stands first, on as few cache lines as may be. */
 struct client {
     uint32_t magic;
-    uint64_t id;
-    struct reactor *reactor;
-    struct session *session;
-    const struct transport_functions *functions;
     void *connection; /* NULL when it has ended */
+    const struct transport_functions *functions;
+    struct reactor *reactor;
+    uint64_t stalled_ms; /* since when nothing went out although something waits; 0: it flows */
+    uint64_t wrote_ms;   /* when something last went out; told to the session when it is asked */
+    uint64_t flushed;    /* of outq.private_popped: what went to the socket */
+    uint64_t told;       /* of outq.private_popped: what the session knows of */
     struct outq outq;
+
+    uint64_t id;
+    struct session *session;
     struct wheel_timer timer; /* the nearest of the session's deadline, the stall and the linger */
-    uint64_t stalled_ms;  /* since when nothing went out although something waits; 0: it flows */
-    uint64_t cut_ms;      /* closing: cut at this time; 0: not closing */
-    struct list doomed;   /* in reactor->doomed */
-    struct list waiting;  /* in reactor->waiting */
-    struct list dead;     /* in reactor->dead */
-    struct list written;  /* in reactor->written */
-    uint64_t flushed;     /* of outq.private_popped: what went to the socket */
-    uint64_t told;        /* of outq.private_popped: what the session knows of */
+    struct list behind;       /* in reactor->behind while something waits */
+    uint64_t cut_ms;          /* closing: cut at this time; 0: not closing */
+    struct list doomed;       /* in reactor->doomed */
+    struct list waiting;      /* in reactor->waiting */
+    struct list dead;         /* in reactor->dead */
+    struct list written;      /* in reactor->written */
     bool is_private_full; /* the private side was told that there is no room, and has not yet all
                              the room again that it had */
     struct list shapes;   /* queues that its SENDs declared in their own way; client_queues.c */

@@ -1,9 +1,11 @@
-/* stompgate, the gateway. Start: configuration, reactors (loops, AMQP connections, libwebsockets
- * contexts), sockets, threads. Stop, on SIGTERM or SIGINT: each reactor drains and ends its own
- * loop; then the threads are joined. A second signal ends at once. */
+/* stompgate, the gateway. Start: configuration, certificate, reactors (loops, AMQP connections,
+ * libwebsockets contexts), sockets, threads. SIGHUP: certificate and key are read anew. Stop, on
+ * SIGTERM or SIGINT: each reactor drains and ends its own loop; then the threads are joined. A
+ * second signal ends at once. */
 #include "common/config.h"
 #include "common/log.h"
 #include "gateway/reactor.h"
+#include "gateway/transport/transport.h"
 
 #include <getopt.h>
 #include <pthread.h>
@@ -40,8 +42,11 @@ static struct config *load(const char *path)
 static int check_config(const char *path)
 {
     struct config *c = load(path);
+    struct tls_pair *pair = c && c->tls.enabled ? tls_pair_read(c) : NULL;
+    bool is_fine = c && (pair || !c->tls.enabled);
+    tls_pair_unref(pair);
     config_free(c);
-    return c ? 0 : 1;
+    return is_fine ? 0 : 1;
 }
 
 /* The value of --config, or ends the program. */
@@ -97,23 +102,48 @@ static void set_descriptor_limit(int wanted)
     }
 }
 
+/* Reads certificate and key, and gives them to all reactors. -1 with a log line: whoever had a pair
+ * keeps it. */
+static int certify(const struct config *c, struct reactor *const *reactors)
+{
+    struct tls_pair *pair = tls_pair_read(c);
+    for (int i = 0; pair && i < c->gateway.threads; i++) {
+        reactor_certify(reactors[i], pair);
+    }
+    tls_pair_unref(pair);
+    return pair ? 0 : -1;
+}
+
+static void log_ports(const struct config *c, const struct reactor_ports *ports)
+{
+    const char *name = c->gateway.name;
+    int threads = c->gateway.threads;
+    if (c->tcp.enabled) {
+        log_info(name, "tcp.open", "address=%s port=%d threads=%d", c->tcp.bind, ports->tcp,
+                 threads);
+    }
+    if (c->tls.enabled) {
+        log_info(name, "tls.open", "address=%s port=%d path=%s threads=%d", c->tls.bind, ports->tls,
+                 c->gateway.path, threads);
+    }
+    log_info(name, "listener.open", "address=%s port=%d path=%s threads=%d", c->gateway.bind,
+             ports->gateway, c->gateway.path, threads);
+}
+
 static int make_reactors(const struct config *c, struct reactor **reactors,
                          struct metrics **metrics)
 {
-    int port = c->gateway.port;
-    int tcp_port = c->tcp.port;
+    struct reactor_ports ports = {c->gateway.port, c->tcp.port, c->tls.port};
     for (int i = 0; i < c->gateway.threads; i++) {
         reactors[i] = reactor_new(c, i, metrics, c->gateway.threads);
-        if (!reactors[i] || reactor_listen(reactors[i], &port, &tcp_port) != 0) {
+        if (!reactors[i] || reactor_listen(reactors[i], &ports) != 0) {
             return -1;
         }
     }
-    if (c->tcp.enabled) {
-        log_info(c->gateway.name, "tcp.open", "address=%s port=%d threads=%d", c->tcp.bind,
-                 tcp_port, c->gateway.threads);
+    if (c->tls.enabled && certify(c, reactors) != 0) {
+        return -1;
     }
-    log_info(c->gateway.name, "listener.open", "address=%s port=%d path=%s threads=%d",
-             c->gateway.bind, port, c->gateway.path, c->gateway.threads);
+    log_ports(c, &ports);
     return 0;
 }
 
@@ -136,13 +166,20 @@ static int start_threads(const struct config *c, struct reactor **reactors, pthr
     return failed ? -1 : 0;
 }
 
-/* Signals come to the main thread only, which has nothing else to do. */
-static void wait_for_signal(const sigset_t *signals)
+/* Signals come to the main thread only, which has nothing else to do. Until one that ends it. */
+static void handle_signals(const sigset_t *signals, const struct config *c,
+                           struct reactor *const *reactors)
 {
-    int which;
-    while (sigwait(signals, &which) != 0) {
+    int which = SIGHUP;
+    while (which == SIGHUP) {
+        if (sigwait(signals, &which) != 0) {
+            continue;
+        }
+        log_info("-", "signal", "number=%d", which);
+        if (which == SIGHUP && c->tls.enabled && certify(c, reactors) != 0) {
+            log_warn("-", "tls.kept", "the certificate and key that were read before stay in use");
+        }
     }
-    log_info("-", "signal", "number=%d", which);
 }
 
 int main(int argc, char **argv)
@@ -159,6 +196,7 @@ int main(int argc, char **argv)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 
@@ -168,7 +206,8 @@ int main(int argc, char **argv)
     if (make_reactors(c, reactors, metrics) != 0 || start_threads(c, reactors, threads) != 0) {
         _Exit(1); /* nothing has run yet, and the kernel takes back what was opened */
     }
-    wait_for_signal(&signals);
+    handle_signals(&signals, c, reactors);
+    sigdelset(&signals, SIGHUP);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* the next one ends the program as it is */
     for (int i = 0; i < c->gateway.threads; i++) {
         reactor_stop(reactors[i]);

@@ -25,9 +25,15 @@ enum metric {
     METRIC_SENDS,    /* SENDs handed to the broker */
     METRIC_MESSAGES, /* MESSAGEs queued to clients */
     METRIC_MESSAGES_DROPPED,
-    METRIC_DELIVERIES, /* from the broker */
+    METRIC_CLIENTS_BEHIND,  /* gauge: clients for which something waits */
+    METRIC_OUT_QUEUE_BYTES, /* gauge: how much */
+    METRIC_DELIVERIES,      /* from the broker */
     METRIC_DELIVERIES_UNHEARD,
-    METRIC_ROOMS,       /* gauge */
+    METRIC_ROOMS,            /* gauge */
+    METRIC_BINDINGS_WAITING, /* gauge */
+    METRIC_PREFIXES,         /* gauge */
+    METRIC_BINDS,
+    METRIC_UNBINDS,
     METRIC_LIVE_QUEUES, /* gauge */
     METRIC_GAPS,
     METRIC_FILLED,

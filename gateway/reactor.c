@@ -5,6 +5,7 @@
 #include "gateway/transport/transport.h"
 #include "persist/history.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,11 @@ struct reactor_uv {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t tick;
+    uv_timer_t pause;
+    uint64_t delivered; /* of live_stats, at the end of the last turn */
     uv_async_t stop;
+    uv_async_t certified;
+    _Atomic(struct tls_pair *) pair; /* from another thread, NULL once it is taken */
     enum stage stage;
     uint64_t stage_ms;  /* when it began */
     size_t drain_quota; /* clients to tell per tick */
@@ -133,6 +138,15 @@ static void take_private_stats(struct reactor *r)
     metrics_set(m, METRIC_PRIVATE_CHANNEL_ERRORS, s.channel_errors);
 }
 
+static void take_client_stats(struct reactor *r)
+{
+    size_t n;
+    size_t bytes;
+    client_behind(r, &n, &bytes);
+    metrics_set(&r->metrics, METRIC_CLIENTS_BEHIND, n);
+    metrics_set(&r->metrics, METRIC_OUT_QUEUE_BYTES, bytes);
+}
+
 static void take_stats(struct reactor *r)
 {
     struct broker_stats live;
@@ -141,6 +155,7 @@ static void take_stats(struct reactor *r)
     broker_stats(live_broker(r->live), &live);
     broker_stats(publish_broker(r->publish), &publish);
     live_stats(r->live, &rooms);
+    take_client_stats(r);
     take_private_stats(r);
     struct metrics *m = &r->metrics;
     metrics_set(m, METRIC_MESSAGES, rooms.queued);
@@ -148,6 +163,10 @@ static void take_stats(struct reactor *r)
     metrics_set(m, METRIC_DELIVERIES, rooms.delivered);
     metrics_set(m, METRIC_DELIVERIES_UNHEARD, rooms.unheard);
     metrics_set(m, METRIC_ROOMS, rooms.rooms);
+    metrics_set(m, METRIC_BINDINGS_WAITING, live.bindings_missing);
+    metrics_set(m, METRIC_PREFIXES, live.prefixes);
+    metrics_set(m, METRIC_BINDS, live.binds);
+    metrics_set(m, METRIC_UNBINDS, live.unbinds);
     metrics_set(m, METRIC_LIVE_QUEUES, rooms.queues);
     metrics_set(m, METRIC_GAPS, rooms.gaps);
     metrics_set(m, METRIC_FILLED, rooms.filled);
@@ -182,7 +201,9 @@ static void close_handles(struct reactor *r)
     uv_close((uv_handle_t *)&uv->prepare, NULL);
     uv_close((uv_handle_t *)&uv->check, NULL);
     uv_close((uv_handle_t *)&uv->tick, NULL);
+    uv_close((uv_handle_t *)&uv->pause, NULL);
     uv_close((uv_handle_t *)&uv->stop, NULL);
+    uv_close((uv_handle_t *)&uv->certified, NULL);
 }
 
 static void on_part_stopped(void *reactor)
@@ -252,6 +273,27 @@ void reactor_stop(struct reactor *r)
     uv_async_send(&r->uv->stop);
 }
 
+/* ---- Certificates ---- */
+
+static void take_pair(struct reactor *r)
+{
+    struct tls_pair *pair = atomic_exchange(&r->uv->pair, NULL);
+    if (pair) {
+        transport_certify(r->transport, pair);
+    }
+}
+
+static void on_certified(uv_async_t *handle)
+{
+    take_pair(handle->data);
+}
+
+void reactor_certify(struct reactor *r, struct tls_pair *pair)
+{
+    tls_pair_unref(atomic_exchange(&r->uv->pair, tls_pair_ref(pair)));
+    uv_async_send(&r->uv->certified);
+}
+
 /* ---- The loop ---- */
 
 static void on_tick(uv_timer_t *handle)
@@ -276,13 +318,42 @@ static void on_check(uv_check_t *handle)
     live_turn(r->live);
 }
 
-static void flush_dirty(struct reactor *r)
+static void flush_all(struct list *dirty)
 {
-    while (!list_is_empty(&r->dirty)) {
-        struct outq *q = LIST_OWNER(r->dirty.next, struct outq, dirty);
-        list_remove(&q->dirty);
+    while (!list_is_empty(dirty)) {
+        struct outq *q = LIST_OWNER(dirty->next, struct outq, node);
+        list_remove(&q->node);
         client_flush(q);
     }
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    (void)timer; /* what is to be done is done at the end of this turn */
+}
+
+/* Live messages: what comes while the loop is busy writing them gathers (pace.h). */
+static void flush_live(struct reactor *r)
+{
+    struct reactor_uv *uv = r->uv;
+    struct live_stats stats;
+    live_stats(r->live, &stats);
+    uint64_t n_new = stats.delivered - uv->delivered;
+    uv->delivered = stats.delivered;
+    if (!live_is_pending(r->live) && list_is_empty(&r->dirty.later)) {
+        return;
+    }
+    uint32_t wait_ms = pace_wait_ms(&r->pace, uv_now(&uv->loop), n_new);
+    if (wait_ms > 0) {
+        uv_timer_start(&uv->pause, on_pause_over, wait_ms, 0);
+        return;
+    }
+    uint64_t began_ns = uv_hrtime();
+    live_settle(r->live);
+    flush_all(&r->dirty.later);
+    uint64_t took_us = (uv_hrtime() - began_ns) / 1000;
+    uv_update_time(&uv->loop);
+    pace_passed(&r->pace, took_us, uv_now(&uv->loop));
 }
 
 /* Just before the loop waits: everything that this turn brought to clients goes out. */
@@ -291,10 +362,11 @@ static void on_prepare(uv_prepare_t *handle)
     struct reactor *r = handle->data;
     client_turn(r);
     live_turn(r->live);
+    flush_live(r);
     do {
-        flush_dirty(r);
+        flush_all(&r->dirty.now);
         client_written(r);
-    } while (!list_is_empty(&r->dirty));
+    } while (!list_is_empty(&r->dirty.now));
     transport_turn(r->transport);
     tcp_turn(r->tcp);
     client_reap(r);
@@ -312,8 +384,10 @@ static int open_loop(struct reactor *r)
     uv_prepare_init(&uv->loop, &uv->prepare);
     uv_check_init(&uv->loop, &uv->check);
     uv_timer_init(&uv->loop, &uv->tick);
+    uv_timer_init(&uv->loop, &uv->pause);
     uv_async_init(&uv->loop, &uv->stop, on_stop);
-    uv->prepare.data = uv->check.data = uv->tick.data = uv->stop.data = r;
+    uv_async_init(&uv->loop, &uv->certified, on_certified);
+    uv->prepare.data = uv->check.data = uv->tick.data = uv->stop.data = uv->certified.data = r;
     r->now_ms = uv_now(&uv->loop);
     return 0;
 }
@@ -396,7 +470,9 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     r->last_client = unix_ms() << 16; /* ids do not come again after a restart */
     session_settings_init(&r->settings, config, false);
     session_settings_init(&r->tcp_settings, config, true);
-    list_init(&r->dirty);
+    outq_dirty_init(&r->dirty);
+    pace_init(&r->pace, (uint32_t)config->gateway.gather_ms);
+    list_init(&r->behind);
     list_init(&r->doomed);
     list_init(&r->waiting);
     list_init(&r->dead);
@@ -416,14 +492,17 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     return r;
 }
 
-int reactor_listen(struct reactor *r, int *port, int *tcp_port)
+int reactor_listen(struct reactor *r, struct reactor_ports *ports)
 {
     const struct config *c = r->config;
-    r->listener = listener_new(r);
-    if (!r->listener || listener_open(r->listener, c->gateway.bind, port, transport_adopt) != 0) {
+    struct listener *l = r->listener = listener_new(r);
+    if (!l || listener_open(l, c->gateway.bind, &ports->gateway, transport_adopt) != 0) {
         return -1;
     }
-    return c->tcp.enabled ? listener_open(r->listener, c->tcp.bind, tcp_port, tcp_adopt) : 0;
+    if (c->tcp.enabled && listener_open(l, c->tcp.bind, &ports->tcp, tcp_adopt) != 0) {
+        return -1;
+    }
+    return c->tls.enabled ? listener_open(l, c->tls.bind, &ports->tls, transport_adopt_tls) : 0;
 }
 
 void reactor_run(struct reactor *r)
@@ -437,6 +516,7 @@ void reactor_run(struct reactor *r)
     expect_broker(r);
     live_start(r->live);
     publish_start(r->publish);
+    take_pair(r); /* before who comes in needs it */
     listener_start(r->listener);
     uv_run(&uv->loop, UV_RUN_DEFAULT);
 }
@@ -456,6 +536,7 @@ void reactor_free(struct reactor *r)
     tcp_free(r->tcp);
     map_fini(&r->clients);
     message_unref(r->beat);
+    tls_pair_unref(atomic_load(&r->uv->pair));
     uv_loop_close(&r->uv->loop);
     free(r->uv);
     free(r);

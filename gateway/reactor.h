@@ -20,6 +20,8 @@
 #include "common/map.h"
 #include "common/wheel.h"
 #include "gateway/fanout/live.h"
+#include "gateway/fanout/outq.h"
+#include "gateway/fanout/pace.h"
 #include "gateway/metrics.h"
 #include "gateway/private.h"
 #include "gateway/publish.h"
@@ -32,6 +34,7 @@ struct history;
 struct listener;
 struct message;
 struct tcp;
+struct tls_pair;
 struct transport;
 struct uv_loop_s;
 struct reactor_uv;
@@ -64,13 +67,15 @@ struct reactor {
 
     struct map clients; /* id → client; client.c */
     uint64_t last_client;
-    struct message *beat; /* the LF of a heart-beat, the same for everybody */
-    struct list dirty;    /* out queues to flush; outq.c fills it */
-    struct list doomed;   /* clients to close at the end of the turn; client.c */
-    struct list waiting;  /* clients that were told SESSION_WAIT for a SEND; client.c */
-    struct list dead;     /* clients to free at the end of the turn; client.c */
-    struct list written;  /* clients to which private messages were written; client.c */
-    bool has_room;        /* publish said that there is room again */
+    struct message *beat;    /* the LF of a heart-beat, the same for everybody */
+    struct outq_dirty dirty; /* out queues to flush; outq.c fills it */
+    struct pace pace;        /* of those with live messages alone */
+    struct list behind;      /* clients that did not take all they are due; client.c */
+    struct list doomed;      /* clients to close at the end of the turn; client.c */
+    struct list waiting;     /* clients that were told SESSION_WAIT for a SEND; client.c */
+    struct list dead;        /* clients to free at the end of the turn; client.c */
+    struct list written;     /* clients to which private messages were written; client.c */
+    bool has_room;           /* publish said that there is room again */
 
     bool is_live_up;
     bool is_publish_up;
@@ -86,9 +91,21 @@ struct reactor {
 struct reactor *reactor_new(const struct config *config, int number, struct metrics **siblings,
                             int n_siblings);
 
-/* Opens the listening sockets: that for WebSocket and HTTP, and where it is enabled that for plain
- * TCP. A port 0 takes any and says which. -1 with a log line. */
-int reactor_listen(struct reactor *r, int *port, int *tcp_port) __attribute__((warn_unused_result));
+/* A port 0 takes any. */
+struct reactor_ports {
+    int gateway; /* WebSocket and HTTP */
+    int tcp;     /* plain STOMP */
+    int tls;     /* WebSocket and HTTP over TLS */
+};
+
+/* Opens the listening sockets: the first, and those of the others that are enabled. *ports is set
+ * to what they are. -1 with a log line. */
+int reactor_listen(struct reactor *r, struct reactor_ports *ports)
+    __attribute__((warn_unused_result));
+
+/* New handshakes over TLS use this certificate and key (shares). From any thread; once before
+ * reactor_run() where tls.enabled. Not after reactor_stop(). */
+void reactor_certify(struct reactor *r, struct tls_pair *pair);
 
 /* Runs the loop until reactor_stop(): call it on the reactor's own thread (with a stack of 8 MiB).
  */

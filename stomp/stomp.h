@@ -73,7 +73,13 @@ struct stomp_frame {
 };
 
 /* The first header of that name ("Repeated Header Entries"), ptr NULL when absent. */
-struct slice stomp_frame_get(const struct stomp_frame *frame, const char *name);
+struct slice stomp_frame_find(const struct stomp_frame *frame, struct slice name);
+
+/* The same; inline, so that the length of a literal is no work. */
+static inline struct slice stomp_frame_get(const struct stomp_frame *frame, const char *name)
+{
+    return stomp_frame_find(frame, slice_of(name));
+}
 
 /* Limits are enforced for every byte received, not when a frame is complete; a content-length
  * beyond them is refused as soon as the header block ends. */
@@ -191,6 +197,10 @@ void stomp_writer_number(struct stomp_writer *w, const char *name, uint64_t valu
  * header comes first. */
 void stomp_writer_body(struct stomp_writer *w, struct slice body);
 
+/* Instead of stomp_writer_body(): all of that before the body, of which there will be so many
+ * bytes; body and NUL are the caller's to add. */
+void stomp_writer_blank(struct stomp_writer *w, size_t body_len);
+
 static inline bool stomp_writer_fits(const struct stomp_writer *w)
 {
     return w->len <= w->cap;
@@ -198,3 +208,14 @@ static inline bool stomp_writer_fits(const struct stomp_writer *w)
 
 /* True when the bytes are valid UTF-8 (RFC 3629): decides TEXT or BINARY. */
 bool stomp_is_utf8(const void *bytes, size_t len);
+
+/* The same for a text that comes in pieces. A zeroed struct is at its beginning; an earlier text is
+ * forgotten by zeroing it again. */
+struct stomp_utf8 {
+    uint8_t n; /* bytes of a sequence that has begun */
+    uint8_t bytes[4];
+};
+
+/* False as soon as the text cannot be valid any more. `is_end`: nothing follows. */
+bool stomp_utf8_feed(struct stomp_utf8 *u, const void *bytes, size_t len, bool is_end)
+    __attribute__((warn_unused_result));

@@ -45,19 +45,59 @@ static size_t sequence_len(const uint8_t *at, size_t left)
     return is_valid ? 4 : 0;
 }
 
-bool stomp_is_utf8(const void *bytes, size_t len)
+/* How many bytes from the front are whole, valid sequences. */
+static size_t valid_len(const uint8_t *bytes, size_t len)
 {
-    const uint8_t *at = bytes;
-    while (len > 0) {
+    size_t at = 0;
+    while (at < len) {
         size_t n = 16;
-        if (len < 16 || !is_ascii_16(at)) {
-            n = sequence_len(at, len);
+        if (len - at < 16 || !is_ascii_16(bytes + at)) {
+            n = bytes[at] < 0x80 ? 1 : sequence_len(bytes + at, len - at);
         }
         if (n == 0) {
-            return false;
+            break;
         }
         at += n;
-        len -= n;
     }
-    return true;
+    return at;
+}
+
+bool stomp_is_utf8(const void *bytes, size_t len)
+{
+    return valid_len(bytes, len) == len;
+}
+
+/* Whether these bytes, which are no whole sequence, are the beginning of one: tried with the least
+ * that can follow. */
+static bool may_begin(const uint8_t *bytes, size_t n)
+{
+    uint8_t second = bytes[0] == 0xe0 ? 0xa0 : bytes[0] == 0xf0 ? 0x90 : 0x80;
+    uint8_t whole[4] = {0, second, 0x80, 0x80};
+    memcpy(whole, bytes, n < 4 ? n : 4);
+    return sequence_len(whole, 4) > n;
+}
+
+bool stomp_utf8_feed(struct stomp_utf8 *u, const void *bytes, size_t len, bool is_end)
+{
+    const uint8_t *at = bytes;
+    while (u->n > 0 && len > 0) {
+        u->bytes[u->n++] = *at++;
+        len--;
+        if (sequence_len(u->bytes, u->n) == u->n) {
+            u->n = 0;
+        } else if (!may_begin(u->bytes, u->n)) {
+            return false;
+        }
+    }
+    size_t n = valid_len(at, len);
+    at += n;
+    len -= n;
+    if (len > 0) {
+        if (len > 3 || !may_begin(at, len)) {
+            return false;
+        }
+        memcpy(u->bytes, at, len);
+        u->n = (uint8_t)len;
+    }
+    return !is_end || u->n == 0;
 }

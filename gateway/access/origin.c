@@ -136,9 +136,12 @@ static bool entry_matches(const char *entry, const struct parts *origin)
     return port == origin->port && host_matches(want.host, origin->host);
 }
 
-static bool is_same_origin(const struct parts *origin, struct slice host)
+static bool is_same_origin(const struct parts *origin, struct slice host, bool is_tls)
 {
     struct parts here;
+    if (is_tls && !equals_nocase(origin->scheme, SLICE_LITERAL("https"))) {
+        return false;
+    }
     if (!host.ptr || default_port(origin->scheme) == 0 || !parse_authority(host, &here)) {
         return false;
     }
@@ -146,7 +149,8 @@ static bool is_same_origin(const struct parts *origin, struct slice host)
     return port == origin->port && equals_nocase(here.host, origin->host);
 }
 
-bool origin_is_allowed(const struct config *config, struct slice origin, struct slice host)
+bool origin_is_allowed(const struct config *config, struct slice origin, struct slice host,
+                       bool is_tls)
 {
     if (!origin.ptr) {
         return !config->gateway.require_origin;
@@ -160,7 +164,7 @@ bool origin_is_allowed(const struct config *config, struct slice origin, struct 
     if (parts.port == 0) {
         parts.port = default_port(parts.scheme);
     }
-    if (is_same_origin(&parts, host)) {
+    if (is_same_origin(&parts, host, is_tls)) {
         return true;
     }
     for (size_t i = 0; i < config->gateway.origins.n; i++) {

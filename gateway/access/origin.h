@@ -10,9 +10,9 @@
  * Other schemes (capacitor://localhost of an app) must be listed with their scheme.
  *
  * Always allowed: the same origin, that is, the Origin's host and port are those of the Host header
- * (the scheme's own port where none is written; whether TLS ends before us is not known here, so
- * http and https both count). Always refused: "null", an empty one, and whatever is not exactly
- * scheme://host[:port].
+ * (the scheme's own port where none is written). Over TLS that is https alone; without, TLS may end
+ * before us, so http and https both count. Always refused: "null", an empty one, and whatever is
+ * not exactly scheme://host[:port].
  */
 #pragma once
 
@@ -23,5 +23,6 @@
 
 /* `origin` and `host` are the values of the request's headers, ptr NULL when absent. Clients that
  * are no browser send no Origin: they are allowed unless gateway.require_origin. More than one
- * Origin header: pass them joined, they are refused. */
-bool origin_is_allowed(const struct config *config, struct slice origin, struct slice host);
+ * Origin header: pass them joined, they are refused. `is_tls`: the request came over TLS. */
+bool origin_is_allowed(const struct config *config, struct slice origin, struct slice host,
+                       bool is_tls);

@@ -10,34 +10,47 @@ struct part {
     bool is_too_long;
 };
 
-static void part_add(struct part *part, char c)
+static void part_add(struct part *part, const char *bytes, size_t n)
 {
-    if (part->len == DESTINATION_PART_MAX) {
-        part->is_too_long = true;
-        return;
-    }
-    part->text[part->len++] = c;
-    part->text[part->len] = '\0';
+    size_t room = DESTINATION_PART_MAX - part->len;
+    part->is_too_long = part->is_too_long || n > room;
+    n = n < room ? n : room;
+    memcpy(part->text + part->len, bytes, n);
+    part->len += n;
+}
+
+static bool is_plain(char c)
+{
+    return c != '%' && c != '/';
 }
 
 static void part_decode(struct part *part, struct slice text)
 {
     part->len = 0;
     part->is_too_long = false;
-    part->text[0] = '\0';
     for (size_t i = 0; i < text.len; i++) {
+        size_t from = i;
+        while (i < text.len && is_plain(text.ptr[i])) {
+            i++;
+        }
+        if (i > from) {
+            part_add(part, text.ptr + from, i - from);
+        }
+        if (i == text.len) {
+            break;
+        }
         struct slice rest = {text.ptr + i, text.len - i};
-        char c = text.ptr[i];
         if (slice_starts_with(rest, SLICE_LITERAL("%2F"))) {
-            c = '/';
+            part_add(part, "/", 1);
             i += 2;
         } else if (slice_starts_with(rest, SLICE_LITERAL("%25"))) {
+            part_add(part, "%", 1);
             i += 2;
-        } else if (c == '/') {
-            c = '.';
+        } else {
+            part_add(part, text.ptr[i] == '/' ? "." : "%", 1);
         }
-        part_add(part, c);
     }
+    part->text[part->len] = '\0';
 }
 
 bool destination_decode(struct slice text, char *mem, size_t *len)
@@ -132,9 +145,8 @@ static enum destination_error fill_exchange(const struct config *config,
     struct part part = {.text = d->exchange};
     if (!exchange.ptr) {
         /* Verbatim: the configuration is not written in our escapes. */
-        for (const char *c = route->exchange; *c; c++) {
-            part_add(&part, *c);
-        }
+        part_add(&part, route->exchange, strlen(route->exchange));
+        part.text[part.len] = '\0';
     } else {
         part_decode(&part, exchange);
     }
@@ -161,6 +173,7 @@ static enum destination_error check_bytes(struct slice name)
 static enum destination_error fill_key(struct slice key, struct destination *d)
 {
     struct part part = {.text = d->key};
+    part.text[0] = '\0';
     if (d->route->type != CONFIG_FANOUT) {
         part_decode(&part, key);
     }
@@ -184,6 +197,27 @@ static enum destination_error resolve_exchange(const struct config *config,
     return error == DESTINATION_OK ? fill_key(key, d) : error;
 }
 
+static void destination_clear(struct destination *d)
+{
+    d->kind = DESTINATION_EXCHANGE;
+    d->route = NULL;
+    d->exchange[0] = d->key[0] = '\0';
+    d->exchange_len = d->key_len = 0;
+    d->is_pattern = d->is_client_named = false;
+}
+
+static void destination_copy(struct destination *to, const struct destination *from)
+{
+    to->kind = from->kind;
+    to->route = from->route;
+    to->exchange_len = from->exchange_len;
+    to->key_len = from->key_len;
+    to->is_pattern = from->is_pattern;
+    to->is_client_named = from->is_client_named;
+    memcpy(to->exchange, from->exchange, from->exchange_len + 1);
+    memcpy(to->key, from->key, from->key_len + 1);
+}
+
 enum destination_error destination_resolve(const struct config *config, struct slice name,
                                            struct destination *out)
 {
@@ -192,13 +226,14 @@ enum destination_error destination_resolve(const struct config *config, struct s
         return error;
     }
     const struct config_route *route = route_of_name(config, name);
-    struct destination d = {0};
+    struct destination d; /* its texts are large, and filled only as far as they are long */
+    destination_clear(&d);
     error = destination_resolve_queue(config, route, name, &d);
     if (error == DESTINATION_UNKNOWN && route) {
         error = resolve_exchange(config, route, name, &d);
     }
     if (error == DESTINATION_OK) {
-        *out = d;
+        destination_copy(out, &d);
     }
     return error;
 }

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define HEAD_BYTES 256 /* the command, subscription and destination of most messages */
+
 void encoder_init(struct encoder *e, const struct broker_delivery *delivery, const char *fresh_id)
 {
     const struct broker_properties *p = &delivery->properties;
@@ -16,13 +18,16 @@ void encoder_init(struct encoder *e, const struct broker_delivery *delivery, con
     }
     e->is_text = stomp_is_utf8(delivery->body.ptr, delivery->body.len);
     memset(e->tail, 0, sizeof e->tail);
+    e->has_room = true;
     e->spelling = (struct slice){0};
 }
 
 void encoder_fini(struct encoder *e)
 {
     for (size_t i = 0; i < sizeof e->tail / sizeof e->tail[0]; i++) {
-        free(e->tail[i]);
+        if (e->tail[i] != e->room) {
+            free(e->tail[i]);
+        }
     }
 }
 
@@ -67,26 +72,41 @@ struct slice encoder_spelling(struct encoder *e, const struct config *config, co
     return make_spelling(e, config, slice_of(exchange));
 }
 
+#define RESERVED(text)                                                                             \
+    {                                                                                              \
+        (text), sizeof(text) - 1                                                                   \
+    }
+
 /* Names that only the gateway says. */
 static bool is_reserved(struct slice name)
 {
-    static const char *const reserved[] = {
-        "subscription", "destination", "message-id",      "redelivered", "ack",
-        "gap",          "receipt",     "content-length",  "receipt-id",  "transaction",
-        "passcode",     "login",       "amqp-message-id",
+    static const struct slice reserved[] = {
+        RESERVED("subscription"),
+        RESERVED("destination"),
+        RESERVED("message-id"),
+        RESERVED("redelivered"),
+        RESERVED("ack"),
+        RESERVED("gap"),
+        RESERVED("receipt"),
+        RESERVED("content-length"),
+        RESERVED("receipt-id"),
+        RESERVED("transaction"),
+        RESERVED("passcode"),
+        RESERVED("login"),
+        RESERVED("amqp-message-id"),
     };
     if (slice_starts_with(name, SLICE_LITERAL(ENCODE_INTERNAL_PREFIX))) {
         return true;
     }
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++) {
-        if (slice_is(name, reserved[i])) {
+        if (slice_equals(name, reserved[i])) {
             return true;
         }
     }
     return false;
 }
 
-static void write_optional(struct stomp_writer *w, const char *name, struct slice value)
+static inline void write_optional(struct stomp_writer *w, const char *name, struct slice value)
 {
     if (value.ptr) {
         stomp_writer_header(w, slice_of(name), value);
@@ -161,24 +181,29 @@ static void write_tail(struct stomp_writer *w, const struct encoder *e)
         }
     }
     write_properties(w, e);
-    stomp_writer_body(w, d->body);
+    stomp_writer_blank(w, d->body.len);
 }
 
+/* Into the room where it is free and large enough; else into memory of its own. */
 static int make_tail(struct encoder *e, enum stomp_version version)
 {
     struct stomp_writer w;
-    stomp_writer_init(&w, NULL, 0, version);
+    char *tail = e->room;
+    stomp_writer_init(&w, tail, e->has_room ? sizeof e->room : 0, version);
     write_tail(&w, e);
-    size_t len = w.len;
-    char *tail = malloc(len);
-    if (!tail) {
-        return -1;
+    if (!stomp_writer_fits(&w)) {
+        size_t len = w.len;
+        tail = malloc(len);
+        if (!tail) {
+            return -1;
+        }
+        stomp_writer_init(&w, tail, len, version);
+        write_tail(&w, e);
     }
-    stomp_writer_init(&w, tail, len, version);
-    write_tail(&w, e);
+    e->has_room = e->has_room && tail != e->room;
     e->tail[version] = tail;
-    e->tail_len[version] = len;
-    e->is_text = e->is_text && stomp_is_utf8(tail, len - e->delivery->body.len - 1);
+    e->tail_len[version] = w.len;
+    e->is_text = e->is_text && stomp_is_utf8(tail, w.len);
     return 0;
 }
 
@@ -195,6 +220,18 @@ static void write_head(struct stomp_writer *w, struct slice subscription, struct
     }
 }
 
+/* Behind the head: tail, body, NUL. */
+static void put_rest(uint8_t *at, const struct encoder *e, enum stomp_version version)
+{
+    struct slice body = e->delivery->body;
+    memcpy(at, e->tail[version], e->tail_len[version]);
+    at += e->tail_len[version];
+    if (body.len > 0) {
+        memcpy(at, body.ptr, body.len);
+    }
+    at[body.len] = '\0';
+}
+
 struct message *encode_message(struct encoder *e, enum stomp_version version,
                                struct slice subscription, struct slice spelling, bool gap,
                                enum encode_opcode opcode)
@@ -203,18 +240,25 @@ struct message *encode_message(struct encoder *e, enum stomp_version version,
         return NULL;
     }
     struct stomp_writer w;
-    stomp_writer_init(&w, NULL, 0, version);
+    char head[HEAD_BYTES];
+    stomp_writer_init(&w, head, sizeof head, version);
     write_head(&w, subscription, spelling, gap);
     size_t head_len = w.len;
     /* Of the head, the parser has checked what came from a client's frame, and encoder_spelling()
      * the rest. */
     bool is_text = opcode == ENCODE_AUTO ? e->is_text : opcode == ENCODE_TEXT;
-    struct message *m = message_new(head_len + e->tail_len[version], is_text);
+    struct message *m =
+        message_new(head_len + e->tail_len[version] + e->delivery->body.len + 1, is_text);
     if (!m) {
         return NULL;
     }
-    stomp_writer_init(&w, (char *)message_payload(m), head_len, version);
-    write_head(&w, subscription, spelling, gap);
-    memcpy(message_payload(m) + head_len, e->tail[version], e->tail_len[version]);
+    if (stomp_writer_fits(&w)) {
+        memcpy(message_payload(m), head, head_len);
+    } else {
+        stomp_writer_init(&w, (char *)message_payload(m), head_len, version);
+        write_head(&w, subscription, spelling, gap);
+    }
+    put_rest(message_payload(m) + head_len, e, version);
+    m->gap_off = gap ? 0 : (uint32_t)(m->payload_off + head_len);
     return m;
 }

@@ -24,6 +24,8 @@
 #define ENCODE_INTERNAL_PREFIX "x-stompgate-"
 #define ENCODE_DESTINATION "x-stompgate-destination"
 
+#define ENCODE_ROOM_BYTES 1024 /* the headers of most messages */
+
 /* What one delivery has in common for all who get it. Borrows the delivery; lives for one fan-out.
  */
 struct encoder {
@@ -34,12 +36,16 @@ struct encoder {
     struct slice ack;
     struct slice amqp_message_id; /* the message's own id, where message_id is another */
     bool is_text;                 /* body and headers are valid UTF-8 */
-    char *tail[3]; /* per version: everything behind destination; NULL until asked for */
+    /* Per version: everything between destination and body; NULL until asked for. The first that
+     * fits stands in `room`. */
+    char *tail[3];
     size_t tail_len[3];
     char made_id[40];      /* for messages that came without an id */
     struct slice spelling; /* for pattern subscriptions; ptr NULL until asked for */
     /* When the sender's is not there or not to be trusted. */
     char made_spelling[DESTINATION_SPELLING_MAX];
+    bool has_room;
+    char room[ENCODE_ROOM_BYTES];
 };
 
 enum encode_opcode { ENCODE_AUTO, ENCODE_TEXT, ENCODE_BINARY };

@@ -75,6 +75,16 @@ void live_turn(struct live *live)
     }
 }
 
+bool live_is_pending(const struct live *live)
+{
+    return !list_is_empty(&live->sink.dirty);
+}
+
+void live_settle(struct live *live)
+{
+    audience_settle(&live->sink);
+}
+
 static void on_state(void *owner, enum broker_state state)
 {
     struct live *live = owner;
@@ -120,6 +130,7 @@ struct live *live_new(const struct live_options *options)
     }
     live->options = *options;
     list_init(&live->turn);
+    audience_sink_init(&live->sink, options->host->over, options->host->flush);
     const struct config *c = options->config;
     char name[160];
     snprintf(name, sizeof name, "stompgate %s live", options->name);
@@ -179,6 +190,8 @@ const struct broker *live_broker(const struct live *live)
 void live_stats(const struct live *live, struct live_stats *stats)
 {
     *stats = live->stats;
+    stats->queued = live->sink.queued;
+    stats->dropped = live->sink.dropped;
     stats->queues = live->by_id.n;
     stats->rooms = live->bindings.n;
 }

@@ -74,6 +74,12 @@ void live_stop(struct live *live, void (*stopped)(void *reactor));
 /* After stopped; all subscribers have left. */
 void live_free(struct live *live);
 
+/* Deliveries came whose MESSAGEs are not on out queues yet. */
+bool live_is_pending(const struct live *live);
+
+/* Puts them there. */
+void live_settle(struct live *live);
+
 /* Once per loop turn, before the loop waits: asks the broker what subscribers have brought up. */
 void live_turn(struct live *live);
 

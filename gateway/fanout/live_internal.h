@@ -45,6 +45,7 @@ struct live {
     struct map by_id;    /* live_queue.id → live_queue */
     struct map by_queue; /* queue name → live_queue */
     struct map bindings; /* live_binding.id → live_binding */
+    struct audience_sink sink;
     struct list turn;
     uint64_t last_id;
     struct id_generator ids;

@@ -29,18 +29,14 @@ void live_give(struct live_queue *q, const struct broker_delivery *delivery)
     }
     struct encoder e;
     encoder_init(&e, delivery, fresh);
-    struct audience_sink sink = {.over = live->options.host->over,
-                                 .flush = live->options.host->flush};
     size_t rooms = 0;
     if (!q->is_tap) {
-        rooms = audience_deliver(&q->audience, &e, delivery->routing_key, &sink);
+        rooms = audience_deliver(&q->audience, &e, delivery->routing_key);
     } else if (q->tapped && q->tapped->n_members > 0) {
-        room_deliver(q->tapped, &e, &sink);
+        room_deliver(q->tapped, &e);
         rooms = 1;
     }
     encoder_fini(&e);
-    live->stats.queued += sink.queued;
-    live->stats.dropped += sink.dropped;
     live->stats.unheard += rooms == 0;
 }
 
@@ -121,7 +117,8 @@ static struct live_queue *queue_new(struct live *live, const struct destination 
     q->is_fixed = !d->is_client_named && !q->is_tap;
     q->is_client_named = d->is_client_named;
     q->exchange = strdup(d->exchange);
-    audience_init(&q->audience, live->options.config, q->exchange, policy_of(d->route));
+    audience_init(&q->audience, live->options.config, q->exchange, policy_of(d->route),
+                  &live->sink);
     q->queue = q->exchange ? queue_name(live, q, (struct slice){d->key, d->key_len}) : NULL;
     if (!q->queue || map_put(&live->by_id, &q->id, sizeof q->id, q) != 0 ||
         map_put(&live->by_queue, q->queue, strlen(q->queue), q) != 0 ||

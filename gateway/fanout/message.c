@@ -40,9 +40,8 @@ static struct message *make(size_t payload_len, uint8_t opcode)
     if (!m) {
         return NULL;
     }
-    m->refs = 1;
-    m->len = (uint32_t)(head + payload_len);
-    m->payload_off = (uint32_t)head;
+    *m = (struct message){
+        .refs = 1, .len = (uint32_t)(head + payload_len), .n_frames = 1, .payload_off = head & 15};
     write_header(m->bytes, payload_len, opcode);
     m->bytes[m->len] = '\n';
     return m;
@@ -68,6 +67,42 @@ struct message *message_new_close(int code, const char *reason)
         p[2 + i] = reason[i] >= 0x20 && reason[i] < 0x7f ? (uint8_t)reason[i] : ' ';
     }
     return m;
+}
+
+struct message *message_with_gap(struct message *m)
+{
+    static const char GAP[] = "gap:true\n";
+    size_t n = sizeof GAP - 1;
+    if (m->gap_off == 0) {
+        return message_ref(m);
+    }
+    size_t front = m->gap_off - m->payload_off;
+    size_t payload_len = m->len - m->payload_off;
+    struct message *copy = make(payload_len + n, m->bytes[0] & ~WEBSOCKET_FIN);
+    if (!copy) {
+        return NULL;
+    }
+    uint8_t *p = message_payload(copy);
+    memcpy(p, m->bytes + m->payload_off, front);
+    memcpy(p + front, GAP, n);
+    memcpy(p + front + n, m->bytes + m->gap_off, payload_len - front);
+    return copy;
+}
+
+struct message *message_new_pack(const struct message *first, size_t len)
+{
+    struct message *pack = malloc(sizeof *pack + len);
+    if (!pack) {
+        return NULL;
+    }
+    *pack = (struct message){.refs = 1};
+    for (const struct message *m = first; m; m = m->next) {
+        memcpy(pack->bytes + pack->len, m->bytes, m->len);
+        pack->len += m->len;
+        pack->n_frames += m->n_frames;
+    }
+    assert(pack->len == len);
+    return pack;
 }
 
 struct message *message_new_ping(void)

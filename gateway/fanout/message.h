@@ -7,6 +7,8 @@
  * A WebSocket is sent 0 to len; plain TCP what message_plain() says: no header, and behind a frame
  * the LF, as RabbitMQ writes it (STOMP 1.2, "STOMP Frames": a NUL may be followed by EOLs).
  *
+ * A pack is several such messages one behind the other, for WebSockets alone.
+ *
  * Reference-counted and immutable once shared. Belongs to one loop thread: the count is not atomic.
  */
 #pragma once
@@ -16,9 +18,12 @@
 #include <stdint.h>
 
 struct message {
+    struct message *next; /* of a cohort's pending messages: cohort.c */
     uint32_t refs;
     uint32_t len;
-    uint32_t payload_off;
+    uint32_t gap_off; /* where a MESSAGE that does not say gap:true would say so; else 0 */
+    uint32_t n_frames : 24;
+    uint32_t payload_off : 8;
     uint8_t bytes[];
 };
 
@@ -30,6 +35,14 @@ struct message *message_new(size_t payload_len, bool is_text);
 /* One reference to a WebSocket close frame (RFC 6455 section 5.5.1); the reason is cut at 123
  * bytes. NULL when out of memory. */
 struct message *message_new_close(int code, const char *reason);
+
+/* One reference to a copy of a MESSAGE that says gap:true; to the message itself where it does
+ * already. NULL when out of memory. */
+struct message *message_with_gap(struct message *m);
+
+/* One reference to a pack of `first` and those linked behind it, `len` bytes in all. NULL when out
+ * of memory. */
+struct message *message_new_pack(const struct message *first, size_t len);
 
 /* One reference to a WebSocket PING without a payload. NULL when out of memory. */
 struct message *message_new_ping(void);

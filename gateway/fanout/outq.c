@@ -3,30 +3,49 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define FIRST_CAP 4
-
 /* An emptied ring of up to so many entries is kept: a client in a busy room fills it again in the
  * next loop turn. */
 #define KEPT_CAP 16
 
-void outq_init(struct outq *q, size_t limit_bytes, struct list *dirty_list)
+void outq_dirty_init(struct outq_dirty *dirty)
 {
-    *q = (struct outq){.limit_bytes = limit_bytes, .dirty_list = dirty_list};
-    list_init(&q->dirty);
+    list_init(&dirty->now);
+    list_init(&dirty->later);
+}
+
+void outq_init(struct outq *q, size_t limit_bytes, struct outq_dirty *dirty)
+{
+    *q = (struct outq){
+        .ring = q->inline_ring, .cap = OUTQ_INLINE, .limit_bytes = limit_bytes, .dirty = dirty};
+    list_init(&q->node);
+}
+
+static void set_ring(struct outq *q, struct outq_entry *ring, uint32_t cap)
+{
+    if (q->ring != q->inline_ring) {
+        free(q->ring);
+    }
+    q->ring = ring;
+    q->cap = cap;
+    q->head = 0;
+}
+
+void outq_mark(struct outq *q)
+{
+    list_remove(&q->node);
+    list_push(&q->dirty->now, &q->node);
 }
 
 void outq_fini(struct outq *q)
 {
     outq_pop(q, q->n);
-    free(q->ring);
-    q->ring = NULL;
-    q->cap = 0;
-    list_remove(&q->dirty);
+    set_ring(q, q->inline_ring, OUTQ_INLINE);
+    list_remove(&q->node);
 }
 
 static int grow(struct outq *q)
 {
-    uint32_t cap = q->cap ? q->cap * 2 : FIRST_CAP;
+    uint32_t cap = q->cap * 2;
     struct outq_entry *ring = malloc(cap * sizeof *ring);
     if (!ring) {
         return -1;
@@ -34,10 +53,7 @@ static int grow(struct outq *q)
     for (uint32_t i = 0; i < q->n; i++) {
         ring[i] = q->ring[(q->head + i) & (q->cap - 1)];
     }
-    free(q->ring);
-    q->ring = ring;
-    q->cap = cap;
-    q->head = 0;
+    set_ring(q, ring, cap);
     return 0;
 }
 
@@ -58,24 +74,26 @@ static enum outq_result append(struct outq *q, struct message *m, enum outq_kind
     q->ring[(q->head + q->n) & (q->cap - 1)] = e;
     q->n++;
     count(q, e, true);
-    if (list_is_empty(&q->dirty)) {
-        list_push(q->dirty_list, &q->dirty);
+    if (kind != OUTQ_LIVE) {
+        outq_mark(q);
+    } else if (list_is_empty(&q->node)) {
+        list_push(&q->dirty->later, &q->node);
     }
     return OUTQ_OK;
 }
 
 /* Keeps the entries for which nothing says that they go, in order; stops dropping once no more than
- * `target` bytes of live messages and answers are left. `is_end`: private ones go as well. */
+ * `target` bytes of live messages are left. `is_end`: private ones go as well. */
 static void drop(struct outq *q, size_t target, bool is_end)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < q->n; i++) {
         struct outq_entry e = q->ring[(q->head + i) & (q->cap - 1)];
         bool is_begun = i == 0 && q->first_off > 0;
-        bool is_droppable = e.kind == OUTQ_LIVE && q->bytes - q->private_bytes > target;
+        bool is_droppable = e.kind == OUTQ_LIVE && outq_live_bytes(q) > target;
         if (!is_begun && (is_droppable || (is_end && e.kind == OUTQ_PRIVATE))) {
             count(q, e, false);
-            q->dropped += e.kind == OUTQ_LIVE;
+            q->dropped += e.kind == OUTQ_LIVE ? e.message->n_frames : 0;
             q->has_gap = q->has_gap || e.kind == OUTQ_LIVE;
             message_unref(e.message);
         } else {
@@ -94,7 +112,7 @@ enum outq_result outq_push(struct outq *q, struct message *m, enum outq_policy p
         return OUTQ_OVER;
     }
     /* A quarter is freed at a time, so that a full queue is not walked for every message. */
-    bool is_begun = q->first_off > 0 && q->ring[q->head].kind != OUTQ_PRIVATE;
+    bool is_begun = q->first_off > 0 && q->ring[q->head].kind == OUTQ_LIVE;
     size_t on_its_way = is_begun ? outq_first(q)->len : 0;
     drop(q, on_its_way + q->limit_bytes / 4 * 3, false);
     enum outq_result result = append(q, m, OUTQ_LIVE);
@@ -138,9 +156,7 @@ void outq_pop(struct outq *q, uint32_t n)
     if (q->n == 0) {
         q->head = 0;
         if (q->cap > KEPT_CAP) {
-            free(q->ring);
-            q->ring = NULL;
-            q->cap = 0;
+            set_ring(q, q->inline_ring, OUTQ_INLINE);
         }
     }
 }

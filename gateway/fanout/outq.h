@@ -6,9 +6,9 @@
  * order, make nobody a slow client. Messages of private subscriptions have a bound of their own,
  * outside of here: the broker keeps what does not fit.
  *
- * Pushing marks the queue dirty: its node goes on the reactor's list, and the end of the loop turn
- * flushes each dirty queue once. An empty queue holds at most a small ring (256 bytes). Belongs to
- * one loop thread.
+ * Pushing marks the queue dirty: its node goes on one of the reactor's lists, and the end of the
+ * loop turn flushes each dirty queue once; live messages alone may wait a little longer. An empty
+ * queue holds at most a small ring (256 bytes). Belongs to one loop thread.
  *
  * Invariants: bytes is the sum of the queued lens, own_bytes and private_bytes are the parts of
  * those kinds; a queue is on the dirty list at most once.
@@ -45,25 +45,41 @@ struct outq_entry {
     enum outq_kind kind;
 };
 
+/* Queues that hold something new: a reactor has one of these. */
+struct outq_dirty {
+    struct list now;   /* to be flushed at the end of this loop turn */
+    struct list later; /* live messages alone, which may gather a little (pace.h) */
+};
+
+void outq_dirty_init(struct outq_dirty *dirty);
+
+#define OUTQ_INLINE 2 /* entries without a ring of their own; a power of two */
+
 struct outq {
-    struct outq_entry *ring;
+    struct list node;         /* in one of the lists of *dirty, or in none */
+    struct outq_entry *ring;  /* inline_ring, or on the heap */
+    struct outq_dirty *dirty; /* the reactor's; borrowed */
     uint32_t head;
     uint32_t n;
     uint32_t cap;
+    bool is_plain; /* no WebSocket around its frames: takes no packs */
+    bool has_gap;  /* messages were dropped: the next MESSAGE is to say so */
     size_t bytes;
     size_t own_bytes;
     size_t private_bytes;
     size_t limit_bytes;
     size_t first_off; /* bytes of the first message that were written already: it is never dropped
                          then */
-    uint64_t dropped;
+    struct outq_entry inline_ring[OUTQ_INLINE];
     uint64_t private_popped; /* messages of private subscriptions that were written, ever */
-    bool has_gap;            /* messages were dropped: the next MESSAGE is to say so */
-    struct list dirty;       /* node in *dirty_list */
-    struct list *dirty_list; /* the reactor's */
+    uint64_t dropped;
 };
 
-void outq_init(struct outq *q, size_t limit_bytes, struct list *dirty_list);
+/* It stays where it is from now on. */
+void outq_init(struct outq *q, size_t limit_bytes, struct outq_dirty *dirty);
+
+/* To be flushed at the end of this turn, whatever it holds. */
+void outq_mark(struct outq *q);
 
 /* Drops what is queued and leaves the dirty list. */
 void outq_fini(struct outq *q);
@@ -93,15 +109,19 @@ static inline struct message *outq_at(const struct outq *q, uint32_t i)
 /* The first n messages were written to their end. */
 void outq_pop(struct outq *q, uint32_t n);
 
+static inline size_t outq_live_bytes(const struct outq *q)
+{
+    return q->bytes - q->own_bytes - q->private_bytes;
+}
+
 /* True when the next live message would be refused, or cost older ones. */
 static inline bool outq_is_full(const struct outq *q)
 {
     if (q->n == 0) {
         return false;
     }
-    bool is_first_private = q->ring[q->head].kind == OUTQ_PRIVATE;
-    size_t first = is_first_private ? 0 : outq_at(q, 0)->len;
-    return q->bytes - q->private_bytes - first >= q->limit_bytes;
+    size_t first = q->ring[q->head].kind == OUTQ_LIVE ? outq_at(q, 0)->len : 0;
+    return outq_live_bytes(q) - first >= q->limit_bytes;
 }
 
 /* Drops all MESSAGEs, private ones too: the client is being closed, and only what the session

@@ -55,12 +55,21 @@ static bool is_mandatory(const struct config *config, const struct stomp_frame *
     return false;
 }
 
+/* What most refusals begin with, said here without printing: most SENDs are not refused. */
+static void expect_invalid_header(struct session_problem *problem)
+{
+    static const char message[] = "Invalid header";
+    problem->reason = CLOSE_REFUSED_FRAME;
+    memcpy(problem->message, message, sizeof(message));
+    problem->text[0] = '\0';
+}
+
 enum outgoing_readiness outgoing_prepare(const struct session *s, const struct stomp_frame *frame,
                                          struct outgoing *out, struct session_problem *problem)
 {
     const struct config *config = s->settings->config;
     const struct destination *d = &out->destination;
-    error_write(problem, CLOSE_REFUSED_FRAME, "Invalid header", "%s", "");
+    expect_invalid_header(problem);
     enum outgoing_readiness readiness = resolve(s, frame, &out->destination, problem);
     if (readiness != OUTGOING_READY) {
         return readiness;

@@ -38,6 +38,35 @@ static int read_number(struct slice text, uint64_t max, uint64_t *value)
     return n <= max ? 0 : -1;
 }
 
+/* The headers that mean something to us. */
+enum known {
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    CORRELATION_ID,
+    TYPE,
+    APP_ID,
+    REPLY_TO,
+    EXPIRATION,
+    PRIORITY,
+    TIMESTAMP,
+    PERSISTENT,
+    USER_ID,
+    DESTINATION,
+    MESSAGE_ID,
+    IDEMPOTENCY_KEY,
+    N_KNOWN,
+    DROPPED = N_KNOWN, /* never becomes a custom header */
+    CUSTOM
+};
+
+/* A frame's headers, looked at once: the first of each known name, and the custom ones in their
+ * order, repeated ones included. */
+struct sorted {
+    struct slice known[N_KNOWN];
+    unsigned n_custom;
+    uint8_t custom[STOMP_MAX_HEADERS];
+};
+
 static int set_text(struct slice value, const char *name, struct slice *property,
                     struct session_problem *problem)
 {
@@ -48,34 +77,25 @@ static int set_text(struct slice value, const char *name, struct slice *property
     return 0;
 }
 
-static int set_texts(const struct stomp_frame *frame, struct broker_properties *p,
+static int set_texts(const struct sorted *in, struct broker_properties *p,
                      struct session_problem *problem)
 {
-    const struct {
-        const char *name;
-        struct slice *property;
-    } texts[] = {
-        {"content-type", &p->content_type},
-        {"content-encoding", &p->content_encoding},
-        {"correlation-id", &p->correlation_id},
-        {"type", &p->type},
-        {"app-id", &p->app_id},
-    };
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (set_text(stomp_frame_get(frame, texts[i].name), texts[i].name, texts[i].property,
-                     problem) != 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return set_text(in->known[CONTENT_TYPE], "content-type", &p->content_type, problem) != 0 ||
+                   set_text(in->known[CONTENT_ENCODING], "content-encoding", &p->content_encoding,
+                            problem) != 0 ||
+                   set_text(in->known[CORRELATION_ID], "correlation-id", &p->correlation_id,
+                            problem) != 0 ||
+                   set_text(in->known[TYPE], "type", &p->type, problem) != 0 ||
+                   set_text(in->known[APP_ID], "app-id", &p->app_id, problem) != 0
+               ? -1
+               : 0;
 }
 
 /* Whoever answers a message sends to what it says here, with rights of his own: it must not lead
  * him to what is ours, and it must lead somewhere. */
-static int set_reply_to(const struct config *config, const struct stomp_frame *frame,
+static int set_reply_to(const struct config *config, struct slice value,
                         struct broker_properties *p, struct session_problem *problem)
 {
-    struct slice value = stomp_frame_get(frame, "reply-to");
     struct destination d;
     if (value.len == 0) {
         p->reply_to = value;
@@ -95,10 +115,9 @@ static int set_reply_to(const struct config *config, const struct stomp_frame *f
     return set_text(value, "reply-to", &p->reply_to, problem);
 }
 
-static int set_expiration(const struct stomp_frame *frame, struct broker_properties *p,
+static int set_expiration(struct slice value, struct broker_properties *p,
                           struct session_problem *problem)
 {
-    struct slice value = stomp_frame_get(frame, "expiration");
     uint64_t ms;
     if (!value.ptr) {
         return 0;
@@ -112,11 +131,11 @@ static int set_expiration(const struct stomp_frame *frame, struct broker_propert
     return 0;
 }
 
-static int set_numbers(const struct stomp_frame *frame, struct broker_properties *p,
+static int set_numbers(const struct sorted *in, struct broker_properties *p,
                        struct session_problem *problem)
 {
-    struct slice priority = stomp_frame_get(frame, "priority");
-    struct slice timestamp = stomp_frame_get(frame, "timestamp");
+    struct slice priority = in->known[PRIORITY];
+    struct slice timestamp = in->known[TIMESTAMP];
     uint64_t value;
     if (priority.ptr) {
         if (read_number(slice_trim(priority), UINT8_MAX, &value) != 0) {
@@ -136,10 +155,8 @@ static int set_numbers(const struct stomp_frame *frame, struct broker_properties
     return 0;
 }
 
-static int check_user_id(const struct stomp_frame *frame, struct slice user,
-                         struct session_problem *problem)
+static int check_user_id(struct slice value, struct slice user, struct session_problem *problem)
 {
-    struct slice value = stomp_frame_get(frame, "user-id");
     return value.ptr && !slice_equals(value, user)
                ? refuse(problem, "user-id", "be the user of this session")
                : 0;
@@ -170,44 +187,66 @@ static bool is_of_broker(struct slice name)
     return false;
 }
 
-/* Names that never become custom headers. */
-static bool is_consumed(struct slice name)
+static unsigned kind_of(struct slice name)
 {
-    static const char *const consumed[] = {
+    static const struct {
+        uint8_t len;
+        uint8_t kind;
+        char text[18];
+    } known[] = {
+#define NAME(text, kind) {sizeof(text) - 1, kind, text}
         /* properties */
-        "content-type",
-        "content-encoding",
-        "correlation-id",
-        "expiration",
-        "priority",
-        "type",
-        "app-id",
-        "timestamp",
-        "persistent",
-        "reply-to",
-        "user-id",
+        NAME("content-type", CONTENT_TYPE),
+        NAME("content-encoding", CONTENT_ENCODING),
+        NAME("correlation-id", CORRELATION_ID),
+        NAME("expiration", EXPIRATION),
+        NAME("priority", PRIORITY),
+        NAME("type", TYPE),
+        NAME("app-id", APP_ID),
+        NAME("timestamp", TIMESTAMP),
+        NAME("persistent", PERSISTENT),
+        NAME("reply-to", REPLY_TO),
+        NAME("user-id", USER_ID),
         /* the frame's own */
-        "receipt",
-        "transaction",
-        "login",
-        "passcode",
-        "destination",
-        "content-length",
-        "message-id",
-        "idempotency-key",
+        NAME("destination", DESTINATION),
+        NAME("message-id", MESSAGE_ID),
+        NAME("idempotency-key", IDEMPOTENCY_KEY),
+        NAME("content-length", DROPPED),
+        NAME("receipt", DROPPED),
+        NAME("transaction", DROPPED),
+        NAME("login", DROPPED),
+        NAME("passcode", DROPPED),
         /* the server's own in MESSAGE: nobody may forge them (A32) */
-        "subscription",
-        "ack",
-        "redelivered",
-        "amqp-message-id",
-        "gap",
+        NAME("subscription", DROPPED),
+        NAME("ack", DROPPED),
+        NAME("redelivered", DROPPED),
+        NAME("amqp-message-id", DROPPED),
+        NAME("gap", DROPPED),
+#undef NAME
     };
-    for (size_t i = 0; i < sizeof(consumed) / sizeof(consumed[0]); i++) {
-        if (slice_is(name, consumed[i])) {
-            return true;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (known[i].len == name.len && memcmp(known[i].text, name.ptr, name.len) == 0) {
+            return known[i].kind;
         }
     }
-    return is_of_broker(name) || starts_with_nocase(name, PROPERTIES_OWN_PREFIX);
+    bool may_be_ours = name.len > 1 && (name.ptr[0] == 'x' || name.ptr[0] == 'X');
+    return may_be_ours && (is_of_broker(name) || starts_with_nocase(name, PROPERTIES_OWN_PREFIX))
+               ? DROPPED
+               : CUSTOM;
+}
+
+static void sort(const struct stomp_frame *frame, struct sorted *out)
+{
+    memset(out->known, 0, sizeof(out->known));
+    out->n_custom = 0;
+    for (unsigned i = 0; i < frame->n_headers; i++) {
+        unsigned kind = kind_of(frame->headers[i].name);
+        if (kind == CUSTOM) {
+            out->custom[out->n_custom++] = (uint8_t)i;
+        } else if (kind < N_KNOWN && !out->known[kind].ptr) {
+            out->known[kind] = frame->headers[i].value;
+        }
+    }
 }
 
 static void add(struct properties *out, struct slice name, struct slice value)
@@ -217,51 +256,51 @@ static void add(struct properties *out, struct slice name, struct slice value)
 }
 
 /* "Repeated Header Entries": the first counts. */
-static bool is_first(const struct stomp_frame *frame, unsigned at)
+static bool is_first(const struct stomp_frame *frame, const struct sorted *in, unsigned at)
 {
     for (unsigned i = 0; i < at; i++) {
-        if (slice_equals(frame->headers[i].name, frame->headers[at].name)) {
+        if (slice_equals(frame->headers[in->custom[i]].name, frame->headers[in->custom[at]].name)) {
             return false;
         }
     }
     return true;
 }
 
-static int add_custom(const struct stomp_frame *frame, struct properties *out,
-                      struct session_problem *problem)
+static int add_custom(const struct stomp_frame *frame, const struct sorted *in,
+                      struct properties *out, struct session_problem *problem)
 {
-    for (unsigned i = 0; i < frame->n_headers; i++) {
-        struct slice name = frame->headers[i].name;
-        if (is_consumed(name) || !is_first(frame, i)) {
+    for (unsigned i = 0; i < in->n_custom; i++) {
+        const struct stomp_header *h = &frame->headers[in->custom[i]];
+        if (!is_first(frame, in, i)) {
             continue;
         }
         /* M2; RabbitMQ would even close the channel, because they are no lists. */
-        if (slice_is(name, "CC") || slice_is(name, "BCC")) {
-            return refuse(problem, name.len == 2 ? "CC" : "BCC",
+        if (slice_is(h->name, "CC") || slice_is(h->name, "BCC")) {
+            return refuse(problem, h->name.len == 2 ? "CC" : "BCC",
                           "not be sent: RabbitMQ would route the message by it");
         }
         /* Longer ones would be cut into further fields of the table (M1). */
-        if (name.len == 0 || name.len > TEXT_MAX) {
+        if (h->name.len == 0 || h->name.len > TEXT_MAX) {
             return refuse(problem, "header names", "have 1 to 255 bytes");
         }
-        add(out, name, frame->headers[i].value);
+        add(out, h->name, h->value);
     }
     return 0;
 }
 
-static int add_own(const struct stomp_frame *frame, struct slice user, struct properties *out,
+static int add_own(const struct sorted *in, struct slice user, struct properties *out,
                    struct session_problem *problem)
 {
-    struct slice key = stomp_frame_get(frame, "idempotency-key");
+    struct slice key = in->known[IDEMPOTENCY_KEY];
     bool is_message_id = key.len == 0;
     if (is_message_id) {
-        key = stomp_frame_get(frame, "message-id");
+        key = in->known[MESSAGE_ID];
     }
     if (key.len > TEXT_MAX) {
         return refuse(problem, is_message_id ? "message-id" : "idempotency-key",
                       "have at most 255 bytes");
     }
-    add(out, SLICE_LITERAL(PROPERTIES_DESTINATION), stomp_frame_get(frame, "destination"));
+    add(out, SLICE_LITERAL(PROPERTIES_DESTINATION), in->known[DESTINATION]);
     add(out, SLICE_LITERAL(PROPERTIES_USER), user);
     if (key.len) {
         add(out, SLICE_LITERAL(PROPERTIES_KEY), key);
@@ -269,10 +308,8 @@ static int add_own(const struct stomp_frame *frame, struct slice user, struct pr
     return 0;
 }
 
-static void set_delivery_mode(const struct stomp_frame *frame, bool is_stored,
-                              struct broker_properties *p)
+static void set_delivery_mode(struct slice persistent, bool is_stored, struct broker_properties *p)
 {
-    struct slice persistent = stomp_frame_get(frame, "persistent");
     if (is_stored || slice_is(persistent, "true") || slice_is(persistent, "True")) {
         p->has_delivery_mode = true;
         p->delivery_mode = 2;
@@ -283,14 +320,17 @@ int properties_from_send(const struct config *config, const struct stomp_frame *
                          struct slice user, bool is_stored, struct properties *out,
                          struct session_problem *problem)
 {
+    struct sorted in;
+    sort(frame, &in);
     out->amqp = (struct broker_properties){.headers = out->headers};
-    set_delivery_mode(frame, is_stored, &out->amqp);
-    return set_texts(frame, &out->amqp, problem) != 0 ||
-                   set_reply_to(config, frame, &out->amqp, problem) != 0 ||
-                   set_expiration(frame, &out->amqp, problem) != 0 ||
-                   set_numbers(frame, &out->amqp, problem) != 0 ||
-                   check_user_id(frame, user, problem) != 0 ||
-                   add_own(frame, user, out, problem) != 0 || add_custom(frame, out, problem) != 0
+    set_delivery_mode(in.known[PERSISTENT], is_stored, &out->amqp);
+    return set_texts(&in, &out->amqp, problem) != 0 ||
+                   set_reply_to(config, in.known[REPLY_TO], &out->amqp, problem) != 0 ||
+                   set_expiration(in.known[EXPIRATION], &out->amqp, problem) != 0 ||
+                   set_numbers(&in, &out->amqp, problem) != 0 ||
+                   check_user_id(in.known[USER_ID], user, problem) != 0 ||
+                   add_own(&in, user, out, problem) != 0 ||
+                   add_custom(frame, &in, out, problem) != 0
                ? -1
                : 0;
 }

@@ -152,7 +152,7 @@ static bool publish(struct session *s, const struct stomp_frame *frame, uint64_t
                     const struct parked_frame *parked)
 {
     struct outgoing out;
-    struct session_problem problem = {0};
+    struct session_problem problem; /* large, and filled where something is wrong */
     enum session_verdict verdict = SESSION_REFUSED;
     if (parked && parked->commit && parked->commit->has_failed) {
         skip_send(s, frame, parked);

@@ -217,5 +217,5 @@ struct session_subscription *session_subscription_next(struct session *s, size_t
 
 void session_wrote(struct session *s, uint64_t now_ms)
 {
-    s->wrote_ms = now_ms;
+    s->wrote_ms = now_ms > s->wrote_ms ? now_ms : s->wrote_ms;
 }

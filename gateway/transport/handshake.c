@@ -182,7 +182,7 @@ int handshake_confirm(struct lws *wsi)
         return refuse_upgrade(wsi, HTTP_STATUS_NOT_FOUND, "No WebSocket here");
     }
     if (!origin_is_allowed(r->config, header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof origin),
-                           header(wsi, WSI_TOKEN_HOST, host, sizeof host))) {
+                           header(wsi, WSI_TOKEN_HOST, host, sizeof host), lws_is_ssl(wsi))) {
         return refuse_upgrade(wsi, HTTP_STATUS_FORBIDDEN, "This Origin is not allowed");
     }
     struct slice offer = header(wsi, WSI_TOKEN_PROTOCOL, list, sizeof list);

@@ -292,6 +292,7 @@ int tcp_adopt(struct reactor *r, int fd, const char *address)
         close(fd);
         return -1;
     }
+    client_outq(c->client)->is_plain = true;
     metrics_add(&r->metrics, METRIC_TCP_SESSIONS, 1);
     keep_alive(fd);
     watch(c);

@@ -1,5 +1,5 @@
-/* Bytes in and out: WebSocket and HTTP by libwebsockets, plain TCP, and the listener of both. The
- * face of gateway/transport/. Knows no STOMP.
+/* Bytes in and out: WebSocket and HTTP by libwebsockets, with TLS and without, plain TCP, and the
+ * listener of all. The face of gateway/transport/. Knows no STOMP.
  *
  * Belongs to one loop thread. libwebsockets contexts must all be created before the first loop
  * runs, by one thread.
@@ -8,8 +8,10 @@
 
 #include <stdint.h>
 
+struct config;
 struct metrics;
 struct reactor;
+struct tls_pair;
 struct transport;
 
 /* `siblings` are the metrics of all reactors, for GET /metrics; borrowed. NULL with a log line. */
@@ -20,6 +22,14 @@ struct transport *transport_new(struct reactor *r, struct metrics *const *siblin
 int transport_adopt(struct reactor *r, int fd, const char *address)
     __attribute__((warn_unused_result));
 
+/* The same over TLS, where tls.enabled and transport_certify() came before. */
+int transport_adopt_tls(struct reactor *r, int fd, const char *address)
+    __attribute__((warn_unused_result));
+
+/* New handshakes over TLS use this certificate and key; takes one reference. Connections that stand
+ * keep theirs. */
+void transport_certify(struct transport *t, struct tls_pair *pair);
+
 /* Once per loop turn: starts and stops reading as sessions wanted. Never done inside a RECEIVE
  * callback, where libwebsockets would spin (libwebsockets issue 2360). */
 void transport_turn(struct transport *t);
@@ -27,6 +37,15 @@ void transport_turn(struct transport *t);
 /* Ends the context. The loop has to run on until its handles are closed; then transport_free(). */
 void transport_stop(struct transport *t);
 void transport_free(struct transport *t);
+
+/* ---- tls.c: what wss:// and https:// show for themselves ---- */
+
+/* Reads tls.certificate (PEM, the chain behind it) and tls.key, and makes sure that they belong
+ * together. The pair is shared and immutable: any thread may hold it. NULL with a log line that
+ * names the file. */
+struct tls_pair *tls_pair_read(const struct config *c);
+struct tls_pair *tls_pair_ref(struct tls_pair *p);
+void tls_pair_unref(struct tls_pair *p);
 
 /* ---- tcp.c: STOMP without a WebSocket around it ---- */
 
@@ -44,9 +63,9 @@ void tcp_turn(struct tcp *t);
 /* After the loop has ended. NULL does nothing. */
 void tcp_free(struct tcp *t);
 
-/* ---- listener.c: who comes in. One for both, so that the limits on connections are on the sum. */
+/* ---- listener.c: who comes in. One for all, so that the limits on connections are on the sum. */
 
-#define LISTENER_DOORS 2
+#define LISTENER_DOORS 3
 
 struct listener;
 

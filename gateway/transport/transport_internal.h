@@ -5,6 +5,7 @@
 #include "common/slice.h"
 #include "gateway/transport/quiet.h"
 #include "gateway/transport/transport.h"
+#include "stomp/stomp.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@ struct lws_context;
 struct lws_vhost;
 struct client;
 struct http_answer;
+struct tls;
 
 /* What libwebsockets keeps for one socket. */
 struct connection {
@@ -24,10 +26,12 @@ struct connection {
     struct http_answer *answer; /* an HTTP request that is being answered; http.c */
     struct list reading;        /* in transport->reading: is_wanted is to be applied */
     struct quiet quiet;
-    bool is_wanted;       /* whether to read */
-    bool is_closing;      /* our close frame is queued or sent */
-    bool has_failed;      /* a write failed: libwebsockets will end it */
-    uint32_t n_fragments; /* of the message that is coming in */
+    bool is_wanted;         /* whether to read */
+    bool is_closing;        /* our close frame is queued or sent */
+    bool has_failed;        /* a write failed: libwebsockets will end it */
+    bool is_buffering;      /* after the last write: libwebsockets holds a part of it */
+    uint32_t n_fragments;   /* of the message that is coming in */
+    struct stomp_utf8 text; /* the same, where it is text */
 };
 
 struct transport {
@@ -37,12 +41,24 @@ struct transport {
     struct lws_context *context;
     bool is_stopped;
     struct lws_vhost *vhost;
+    struct lws_vhost *tls_vhost; /* NULL: no TLS here */
+    struct tls *tls;             /* the same */
     struct list reading;
     struct list answers; /* http.c: reads of history that are under way */
     uint64_t last_answer;
     void *protocols;
     void *mounts;
 };
+
+/* tls.c: TLS of one reactor. NULL when out of memory. */
+struct tls *tls_new(void);
+void tls_free(struct tls *t);
+
+/* Sets up OpenSSL's context (an SSL_CTX) that libwebsockets has made for the vhost. 0, or -1. */
+int tls_set_up(struct tls *t, void *ssl_ctx) __attribute__((warn_unused_result));
+
+/* From the next handshake on; takes one reference. After tls_set_up(). */
+void tls_use(struct tls *t, struct tls_pair *pair);
 
 /* memory.c: before the first context is made. Called again it does nothing. */
 void memory_init(size_t rx_buffer_bytes);

@@ -48,7 +48,9 @@ static const uint8_t *gather(const struct outq *q, uint8_t *scratch, uint32_t *n
 }
 
 /* Pre-framed messages as LWS_WRITE_RAW, several in one write, and never while libwebsockets still
- * holds a part of the last. */
+ * holds a part of the last. While it does, it waits for the socket by itself and then calls back:
+ * lws_callback_on_writable() would only cost two epoll_ctl, for each message that a client does not
+ * read. */
 static void connection_flush(void *connection)
 {
     struct connection *c = connection;
@@ -56,7 +58,8 @@ static void connection_flush(void *connection)
     if (c->has_failed) {
         return;
     }
-    while (q->n > 0 && !lws_partial_buffered(c->wsi)) {
+    c->is_buffering = lws_partial_buffered(c->wsi);
+    while (q->n > 0 && !c->is_buffering) {
         uint32_t n;
         size_t len;
         const uint8_t *bytes = gather(q, c->transport->reactor->scratch, &n, &len);
@@ -65,16 +68,14 @@ static void connection_flush(void *connection)
             failed(c);
             return;
         }
+        c->is_buffering = lws_partial_buffered(c->wsi);
         client_wrote(c->client, n, len);
-    }
-    if (q->n > 0 || lws_partial_buffered(c->wsi)) {
-        lws_callback_on_writable(c->wsi);
     }
 }
 
 static bool connection_is_buffering(void *connection)
 {
-    return lws_partial_buffered(((struct connection *)connection)->wsi);
+    return ((struct connection *)connection)->is_buffering;
 }
 
 static void heard(struct connection *c)
@@ -195,6 +196,7 @@ static int receive(struct connection *c, void *bytes, size_t len)
     }
     if (lws_is_first_fragment(c->wsi)) {
         c->n_fragments = 0;
+        c->text = (struct stomp_utf8){0};
     }
     /* Frames, not callbacks: a long frame comes in many pieces, an empty continuation frame in one.
      */
@@ -202,6 +204,12 @@ static int receive(struct connection *c, void *bytes, size_t len)
     if (c->n_fragments > (uint32_t)c->transport->reactor->config->limits.fragments) {
         client_refuse(c->client, CLOSE_LIMIT, "Too many fragments in one WebSocket message");
         return 0;
+    }
+    if (!lws_frame_is_binary(c->wsi) &&
+        !stomp_utf8_feed(&c->text, bytes, len, lws_is_final_fragment(c->wsi))) {
+        static unsigned char why[] = "text that is not UTF-8";
+        lws_close_reason(c->wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, why, sizeof why - 1);
+        return -1;
     }
     client_received(c->client, bytes, len);
     return 0;
@@ -231,6 +239,8 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 {
     struct connection *c = user;
     switch (reason) {
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: /* makes the vhost of TLS */
+        return tls_set_up(lws_vhost_user(in), user);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return handshake_confirm(wsi);
     case LWS_CALLBACK_RAW_ADOPT:
@@ -337,6 +347,18 @@ static struct lws_http_mount *make_mounts(const struct config *config)
     return m;
 }
 
+/* In the same context: a reactor has one. OpenSSL's part of it is set up by tls.c, from the
+ * callback that libwebsockets has for that. */
+static int make_tls_vhost(struct transport *t, struct lws_context_creation_info *info)
+{
+    t->tls = tls_new();
+    info->vhost_name = "tls";
+    info->user = t->tls;
+    info->options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+    t->tls_vhost = t->tls ? lws_create_vhost(t->context, info) : NULL;
+    return t->tls_vhost ? 0 : -1;
+}
+
 static int make_context(struct transport *t)
 {
     static const lws_retry_bo_t none = {.secs_since_valid_hangup = 0}; /* quiet.h has it */
@@ -350,7 +372,6 @@ static int make_context(struct transport *t)
         .user = t->reactor,
         .foreign_loops = (void *[]){t->reactor->loop},
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE,
         .max_http_header_data2 = (unsigned)config->limits.header_block_http_bytes,
         .timeout_secs = (unsigned)(config->limits.handshake_ms + 999) / 1000,
@@ -361,9 +382,15 @@ static int make_context(struct transport *t)
         .extensions =
             NULL, /* no permessage-deflate: broken with libuv here, and no compression bombs */
     };
+    uint64_t with_tls =
+        LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+    info.options |= config->tls.enabled ? with_tls : 0;
     t->context = lws_create_context(&info);
     t->vhost = t->context ? lws_create_vhost(t->context, &info) : NULL;
-    return t->vhost ? 0 : -1;
+    if (!t->vhost) {
+        return -1;
+    }
+    return config->tls.enabled ? make_tls_vhost(t, &info) : 0;
 }
 
 struct transport *transport_new(struct reactor *r, struct metrics *const *siblings, int n_siblings)
@@ -389,11 +416,25 @@ struct transport *transport_new(struct reactor *r, struct metrics *const *siblin
     return t;
 }
 
+static int adopt(struct transport *t, struct lws_vhost *vhost, int fd, const char *address)
+{
+    struct lws *wsi = lws_adopt_socket_vhost(vhost, fd);
+    return wsi ? handshake_begin(t, wsi, address) : -1;
+}
+
 int transport_adopt(struct reactor *r, int fd, const char *address)
 {
-    struct transport *t = r->transport;
-    struct lws *wsi = lws_adopt_socket_vhost(t->vhost, fd);
-    return wsi ? handshake_begin(t, wsi, address) : -1;
+    return adopt(r->transport, r->transport->vhost, fd, address);
+}
+
+int transport_adopt_tls(struct reactor *r, int fd, const char *address)
+{
+    return adopt(r->transport, r->transport->tls_vhost, fd, address);
+}
+
+void transport_certify(struct transport *t, struct tls_pair *pair)
+{
+    tls_use(t->tls, pair);
 }
 
 void transport_stop(struct transport *t)
@@ -412,6 +453,7 @@ void transport_free(struct transport *t)
     if (t->is_stopped) {
         lws_context_destroy(t->context);
     }
+    tls_free(t->tls);
     free(t->protocols);
     free(t->mounts);
     free(t);

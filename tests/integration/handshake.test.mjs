@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { deflateRawSync } from 'node:zlib';
 import { harness, waitFor } from '../lib/harness.mjs';
 import { Canary, OPCODE, Raw, upgradeRequest } from '../lib/raw.mjs';
 import { Wire } from '../lib/wire.mjs';
@@ -393,11 +394,22 @@ describe('compression', () => {
         'permessage-deflate; client_max_window_bits',
         'permessage-deflate; client_max_window_bits=15',
         'permessage-deflate; server_no_context_takeover; client_no_context_takeover',
+        'permessage-deflate; server_no_context_takeover',
+        'permessage-deflate; client_no_context_takeover',
+        'permessage-deflate; server_max_window_bits=8',
+        'permessage-deflate; server_max_window_bits="10"; client_max_window_bits="10"',
         'permessage-deflate; client_max_window_bits, permessage-deflate',
+        'permessage-deflate;client_max_window_bits=16',
+        'permessage-deflate; server_no_context_takeover; server_no_context_takeover',
+        'permessage-deflate; unknown',
+        '\tpermessage-deflate\t',
         'x-webkit-deflate-frame',
+        'x-webkit-deflate-frame; no_context_takeover',
         'deflate-frame, permessage-deflate',
+        'permessage-compress; method=deflate',
         'permessage-bzip2',
         'PERMESSAGE-DEFLATE',
+        'permessage-deflat, permessage-deflate-',
         ',,,permessage-deflate;;;',
         `permessage-deflate; x="${'y'.repeat(1000)}"`,
     ]) {
@@ -407,6 +419,26 @@ describe('compression', () => {
             assert.deepEqual(answer?.all('sec-websocket-extensions') ?? [], []);
         });
     }
+
+    test('a client that would compress does not', async () => {
+        const wire = await Wire.open(gw.url, { perMessageDeflate: { threshold: 0 } });
+        assert.equal(wire.socket.extensions, '');
+        await wire.connect();
+        await wire.disconnect();
+    });
+
+    // What a client may send only where the extension was agreed on; inflated, it would be 64 MiB.
+    test('a compressed message closes with 1002, offered or not', async () => {
+        const bomb = deflateRawSync(Buffer.alloc(1 << 26, '\n'));
+        for (const headers of [{}, { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_no_context_takeover' }]) {
+            const raw = await Raw.open(gw.port);
+            await raw.upgrade('/ws', headers);
+            await raw.connect();
+            raw.frame(OPCODE.text, bomb, { rsv: 4 });
+            assert.equal((await raw.closeFrame({ timeout: 3000 })).code, 1002);
+            raw.end();
+        }
+    });
 
     for (const [what, opcode, options] of [
         ['RSV1', OPCODE.text, { rsv: 4 }],

@@ -15,11 +15,13 @@ let gw;
 let canary;
 let speaker;
 
+const ROUTES = [
+    { prefix: '/topic/' },
+    { prefix: '/comments/', exchange: `${h.tag}.comments`, type: 'topic', declare: true, durable: false, on_slow: 'drop' },
+];
+
 before(async () => {
-    gw = await h.gateway({
-        limits: { out_queue_bytes: QUEUE_BYTES, write_stall_ms: STALL_MS, close_linger_ms: LINGER_MS },
-        route: [{ prefix: '/topic/' }, { prefix: '/comments/', exchange: `${h.tag}.comments`, type: 'topic', declare: true, durable: false, on_slow: 'drop' }],
-    });
+    gw = await h.gateway({ limits: { out_queue_bytes: QUEUE_BYTES, write_stall_ms: STALL_MS, close_linger_ms: LINGER_MS }, route: ROUTES });
     h.defer(() => h.management.delete(`/exchanges/%2F/${h.tag}.comments`));
     canary = await Canary.start(gw);
     speaker = await Wire.open(gw.url);
@@ -32,8 +34,8 @@ after(async () => {
 });
 
 // A client that has subscribed and then stops to read.
-async function sleeper(destination) {
-    const raw = await Raw.open(gw.port);
+async function sleeper(destination, gateway = gw) {
+    const raw = await Raw.open(gateway.port);
     await raw.upgrade();
     await raw.connect();
     raw.stomp('SUBSCRIBE', { id: 's', destination, receipt: 'r' });
@@ -42,8 +44,8 @@ async function sleeper(destination) {
     return raw;
 }
 
-async function hearer(destination) {
-    const wire = await Wire.open(gw.url);
+async function hearer(destination, gateway = gw) {
+    const wire = await Wire.open(gateway.url);
     await wire.connect();
     wire.send('SUBSCRIBE', { id: 's', destination, receipt: 'r' });
     await wire.receipt('r');
@@ -214,5 +216,76 @@ describe('on_slow = drop', () => {
         await publish(room, 100);
         await waitFor(async () => (await closedSlow()) === before + 1, { what: 'the sleeper to be closed', timeout: STALL_MS + LINGER_MS + 5000 });
         slow.end();
+    });
+});
+
+describe('many who read and some who do not', () => {
+    const [N_FAST, N_SLOW, N_MESSAGES] = [40, 5, 150];
+    const FRAME = BODY.length + 300; // with its headers, at most
+    let patient; // closes nobody for the time that passes
+    before(async () => {
+        patient = await h.gateway({ limits: { out_queue_bytes: QUEUE_BYTES, write_stall_ms: 600000, close_linger_ms: 60000 }, route: ROUTES });
+    });
+
+    const behind = async () => [await patient.metric('stompgate_clients_behind'), await patient.metric('stompgate_out_queue_bytes')];
+    const numbersOf = (frames) => frames.map((frame) => Number(frame.headers.n));
+    const all = Array.from({ length: N_MESSAGES }, (_, n) => n);
+
+    // What everybody but the sleepers got, after all was published.
+    async function play(room) {
+        const slow = await Promise.all(Array.from({ length: N_SLOW }, () => sleeper(room, patient)));
+        const fast = await Promise.all(Array.from({ length: N_FAST }, () => hearer(room, patient)));
+        await publish(room, N_MESSAGES);
+        for (const wire of fast) {
+            await waitFor(() => wire.frames.length >= N_MESSAGES, { what: 'all messages for who reads' });
+            assert.deepEqual(numbersOf(wire.frames), all);
+            assert.ok(wire.frames.every((frame) => frame.headers.gap === undefined));
+            wire.frames.length = 0;
+        }
+        await waitFor(async () => (await behind())[0] === N_SLOW, { what: 'the sleepers, and nobody else, to be behind' });
+        return { slow, fast };
+    }
+
+    async function leave({ slow, fast }) {
+        slow.forEach((raw) => raw.end());
+        await Promise.all(fast.map((wire) => wire.disconnect()));
+        await waitFor(async () => (await behind()).every((n) => n === 0), { what: 'nothing to wait any more' });
+    }
+
+    test('on_slow = close: each is told 4500 and why, and what waited for it is given up at once', async () => {
+        const closed = () => patient.metric('stompgate_closed_total{reactor="0",reason="slow_consumer"}');
+        const before = await closed();
+        const clients = await play(`/topic/${unique()}`);
+        const [, bytes] = await behind();
+        assert.ok(bytes > 0 && bytes <= N_SLOW * 5 * FRAME, `${bytes} bytes: what was begun (four frames a write), ERROR and close`);
+        for (const raw of clients.slow) {
+            const { stomp, code, reason } = await wake(raw);
+            assert.deepEqual([code, reason, stomp.pop().command], [4500, 'slow consumer', 'ERROR']);
+            assert.deepEqual(numbersOf(stomp), all.slice(0, stomp.length));
+            raw.frame(OPCODE.close, Buffer.from([4500 >> 8, 4500 & 255]));
+        }
+        await waitFor(async () => (await closed()) === before + N_SLOW, { what: 'each to be counted' });
+        await leave(clients);
+    });
+
+    test('on_slow = drop: nobody is closed, each keeps the newest in its bound, and hears of the gap', async () => {
+        const dropped = await patient.metric('stompgate_messages_dropped_total');
+        const clients = await play(`/comments/${unique()}`);
+        const [, bytes] = await behind();
+        assert.ok(bytes >= N_SLOW * (QUEUE_BYTES / 2) && bytes <= N_SLOW * (QUEUE_BYTES + 2 * FRAME), `${bytes} bytes`);
+        let missing = 0;
+        for (const raw of clients.slow) {
+            raw.socket.resume();
+            await waitFor(() => raw.frames.some((frame) => decodeFrame(frame.payload)?.headers.n === String(N_MESSAGES - 1)), { what: 'the last message' });
+            const frames = raw.frames.map((frame) => decodeFrame(frame.payload));
+            const numbers = numbersOf(frames);
+            const hole = numbers.findLastIndex((n, i) => i > 0 && n > numbers[i - 1] + 1);
+            assert.ok(isAscending(numbers) && hole > 0, `a hole in ${numbers}`);
+            assert.ok(frames.slice(hole).some((frame) => frame.headers.gap === 'true'), 'gap:true behind the hole');
+            missing += N_MESSAGES - numbers.length;
+        }
+        await waitFor(async () => (await patient.metric('stompgate_messages_dropped_total')) === dropped + missing, { what: `${missing} dropped` });
+        assert.equal(await patient.metric('stompgate_sessions'), N_SLOW + N_FAST);
+        await leave(clients);
     });
 });

@@ -90,11 +90,14 @@ static void test_over_bind_max_the_prefix_is_bound(void **state)
     assert_true(keep_queue(w, &spec).is_ok);
     bind_many(w, "sgt.live.max", 0, 40);
     bind_many(w, "sgt.live.max", 40, 60);
-    wait_for_bindings(w, "sgt.live.max.", 41, true);
     consume(w, "sgt.live.max", "max", true);
     REST(w, 100);
     publish(w, "amq.topic", "sgt.many.59", 1);
     WAIT(w, n_delivered, 1);
+    /* The exact ones have gone behind it: a queue with many bindings is slow to go. */
+    wait_for_bindings(w, "sgt.live.max.", 1, true);
+    publish(w, "amq.topic", "sgt.many.0", 5);
+    WAIT(w, n_delivered, 2);
     for (unsigned i = 0; i < 45; i++) {
         char key[64];
         snprintf(key, sizeof(key), "sgt.many.%u", i);
@@ -102,7 +105,7 @@ static void test_over_bind_max_the_prefix_is_bound(void **state)
     }
     wait_for_bindings(w, "sgt.live.max.", 15, false);
     publish(w, "amq.topic", "sgt.many.59", 2);
-    WAIT(w, n_delivered, 2);
+    WAIT(w, n_delivered, 3);
     /* The prefix as a key of its own is not taken away with the prefix. */
     assert_true(bind_key(w, "sgt.live.max", "amq.topic", "#").is_ok);
     bind_many(w, "sgt.live.max", 100, 140);

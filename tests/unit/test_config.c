@@ -423,6 +423,12 @@ static void test_bad_words_and_texts(void **state)
            ":2:8: tcp.bind: must be an IPv4 or IPv6 address, is \"localhost\"\n");
     expect("[tcp]\nenabled = true\nport = 8080\n",
            ":3:8: tcp.port: must not be gateway.port (8080)\n");
+    expect("[tls]\nenabled = true\ncertificate = 'c'\nkey = 'k'\nport = 61613\n"
+           "[tcp]\nenabled = true\n",
+           ":5:8: tls.port: must not be tcp.port (61613)\n");
+    expect("[tls]\nenabled = true\nport = 8080\ncertificate = 'c'\n",
+           ":1:1: tls.key: is needed: a PEM file\n"
+           ":3:8: tls.port: must not be gateway.port (8080)\n");
     expect("[gateway]\npath = 'ws'\n",
            ":2:8: gateway.path: must begin with a slash and be without space, ?, # and %\n");
     expect("[gateway]\norigins = ['null', 'https://a/']\n",

@@ -313,7 +313,8 @@ struct listener {
     unsigned n_over;
 };
 
-static struct list dirty;
+static struct outq_dirty dirty;
+static struct audience_sink sink;
 
 static void listen_to(struct listener *l, struct room *room, const char *id, const char *spelling,
                       size_t limit)
@@ -340,35 +341,45 @@ static void over(void *owner)
     ((struct listener *)owner)->n_over++;
 }
 
-static struct audience_sink deliver(struct audience *a, const char *key)
+/* One message of a pass. */
+static size_t give(struct audience *a, const char *key)
 {
     struct broker_delivery d = delivery(key, "body");
     struct encoder e;
-    struct audience_sink sink = {.over = over};
     encoder_init(&e, &d, "fresh");
-    audience_deliver(a, &e, d.routing_key, &sink);
+    size_t n_rooms = audience_deliver(a, &e, d.routing_key);
     encoder_fini(&e);
-    return sink;
+    return n_rooms;
+}
+
+/* A pass of one message: returns how many were queued. */
+static uint64_t deliver(struct audience *a, const char *key)
+{
+    uint64_t before = sink.queued;
+    give(a, key);
+    audience_settle(&sink);
+    return sink.queued - before;
 }
 
 static void test_members_of_a_group_share_one_frame(void **state)
 {
     (void)state;
-    list_init(&dirty);
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
     struct audience a;
-    audience_init(&a, config, "amq.topic", OUTQ_CLOSE);
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE, &sink);
     struct room *room = audience_add(&a, s("r"), false);
     struct listener l[4];
     listen_to(&l[0], room, "sub-0", "/topic/r", 1000);
     listen_to(&l[1], room, "sub-0", "/topic/r", 1000);
     listen_to(&l[2], room, "sub-1", "/topic/r", 1000);
     listen_to(&l[3], room, "sub-0", "/exchange/amq.topic/r", 1000);
-    assert_int_equal(deliver(&a, "r").queued, 4);
+    assert_int_equal(deliver(&a, "r"), 4);
     assert_ptr_equal(outq_first(&l[0].outq), outq_first(&l[1].outq));
     assert_int_equal(outq_first(&l[0].outq)->refs, 2);
     assert_ptr_not_equal(outq_first(&l[0].outq), outq_first(&l[2].outq));
     assert_ptr_not_equal(outq_first(&l[0].outq), outq_first(&l[3].outq));
-    assert_int_equal(deliver(&a, "other").queued, 0);
+    assert_int_equal(deliver(&a, "other"), 0);
     for (int i = 0; i < 4; i++) {
         leave(&l[i]);
     }
@@ -377,12 +388,120 @@ static void test_members_of_a_group_share_one_frame(void **state)
     audience_fini(&a);
 }
 
+static size_t n_frames(const struct outq *q)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < q->n; i++) {
+        n += outq_at(q, i)->n_frames;
+    }
+    return n;
+}
+
+/* A pass of several messages: one pack for all, but those without a WebSocket and those who are to
+ * hear of a gap. */
+static void test_a_pass_gives_each_member_one_pack(void **state)
+{
+    (void)state;
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
+    struct audience a;
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE, &sink);
+    struct room *room = audience_add(&a, s("r"), false);
+    struct listener l[4];
+    for (int i = 0; i < 4; i++) {
+        listen_to(&l[i], room, "s", "/topic/r", 100000);
+    }
+    l[2].outq.is_plain = true;
+    l[3].outq.has_gap = true;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(give(&a, "r"), 1);
+    }
+    assert_int_equal(l[0].outq.n, 0);
+    audience_settle(&sink);
+    assert_int_equal(sink.queued, 12);
+    assert_int_equal(l[0].outq.n, 1);
+    assert_int_equal(outq_first(&l[0].outq)->n_frames, 3);
+    assert_ptr_equal(outq_first(&l[0].outq), outq_first(&l[1].outq));
+    assert_int_equal(l[2].outq.n, 3);
+    assert_int_equal(l[3].outq.n, 3);
+    assert_non_null(strstr((const char *)message_payload(outq_at(&l[3].outq, 0)), "\ngap:true\n"));
+    assert_null(strstr((const char *)message_payload(outq_at(&l[3].outq, 1)), "\ngap:true\n"));
+    uint32_t at = 0;
+    for (int i = 0; i < 3; i++) { /* the pack is those three */
+        struct message *m = outq_at(&l[2].outq, (uint32_t)i);
+        assert_memory_equal(outq_first(&l[0].outq)->bytes + at, m->bytes, m->len);
+        at += m->len;
+    }
+    assert_int_equal(outq_first(&l[0].outq)->len, at);
+    for (int i = 0; i < 4; i++) {
+        leave(&l[i]);
+    }
+    audience_remove(room);
+    audience_fini(&a);
+}
+
+static void test_who_joins_or_leaves_within_a_pass(void **state)
+{
+    (void)state;
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
+    struct audience a;
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE, &sink);
+    struct room *room = audience_add(&a, s("r"), false);
+    struct listener first;
+    struct listener second;
+    listen_to(&first, room, "s", "/topic/r", 100000);
+    give(&a, "r");
+    listen_to(&second, room, "s", "/topic/r", 100000); /* not for this one */
+    give(&a, "r");
+    give(&a, "r");
+    room_leave(&first.subscriber); /* has had all of them */
+    give(&a, "r");
+    audience_settle(&sink);
+    assert_int_equal(n_frames(&first.outq), 3);
+    assert_int_equal(n_frames(&second.outq), 3);
+    give(&a, "r");
+    leave(&second); /* the last: nothing stays pending for nobody */
+    assert_true(list_is_empty(&sink.dirty));
+    outq_fini(&first.outq);
+    audience_remove(room);
+    audience_fini(&a);
+}
+
+/* A pass is no longer than a write: what is more goes to the queues at once. */
+static void test_a_long_pass_is_put_on_the_queues_in_between(void **state)
+{
+    (void)state;
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
+    struct audience a;
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE, &sink);
+    struct room *room = audience_add(&a, s("r"), false);
+    struct listener l[2];
+    listen_to(&l[0], room, "s", "/topic/r", 1 << 20);
+    listen_to(&l[1], room, "s", "/topic/r", 1 << 20);
+    for (int i = 0; i < 2000; i++) {
+        give(&a, "r");
+    }
+    assert_true(l[0].outq.n > 1);
+    audience_settle(&sink);
+    assert_int_equal(n_frames(&l[0].outq), 2000);
+    for (uint32_t i = 0; i < l[0].outq.n; i++) {
+        assert_in_range(outq_at(&l[0].outq, i)->len, 1, 64 * 1024);
+    }
+    leave(&l[0]);
+    leave(&l[1]);
+    audience_remove(room);
+    audience_fini(&a);
+}
+
 static void test_each_matching_subscription_gets_a_copy(void **state)
 {
     (void)state;
-    list_init(&dirty);
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
     struct audience a;
-    audience_init(&a, config, "amq.topic", OUTQ_CLOSE);
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE, &sink);
     static const char *const patterns[] = {"a.*", "a.#", "#", "b.*"};
     struct room *rooms[5];
     struct listener l[5];
@@ -392,8 +511,8 @@ static void test_each_matching_subscription_gets_a_copy(void **state)
     }
     rooms[4] = audience_add(&a, s("a.b"), false);
     listen_to(&l[4], rooms[4], "e", "/topic/a.b", 1000);
-    assert_int_equal(deliver(&a, "a.b").queued, 4);
-    assert_int_equal(deliver(&a, "a.b.c").queued, 2);
+    assert_int_equal(deliver(&a, "a.b"), 4);
+    assert_int_equal(deliver(&a, "a.b.c"), 2);
     assert_int_equal(l[3].outq.n, 0);
     assert_ptr_equal(audience_find(&a, s("a.#"), true), rooms[1]);
     assert_null(audience_find(&a, s("a.#"), false));
@@ -407,9 +526,10 @@ static void test_each_matching_subscription_gets_a_copy(void **state)
 static void test_one_slow_member_costs_the_others_nothing(void **state)
 {
     (void)state;
-    list_init(&dirty);
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
     struct audience a;
-    audience_init(&a, config, "amq.topic", OUTQ_CLOSE);
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE, &sink);
     struct room *room = audience_add(&a, s("r"), false);
     struct listener slow;
     struct listener fast;
@@ -431,9 +551,10 @@ static void test_one_slow_member_costs_the_others_nothing(void **state)
 static void test_a_gap_is_told_once(void **state)
 {
     (void)state;
-    list_init(&dirty);
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
     struct audience a;
-    audience_init(&a, config, "amq.topic", OUTQ_CLOSE);
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE, &sink);
     struct room *room = audience_add(&a, s("r"), false);
     struct listener l;
     listen_to(&l, room, "s", "/topic/r", 100000);
@@ -457,19 +578,15 @@ static void take_all(struct outq *q)
 static void test_a_full_queue_is_tried_before_it_is_judged(void **state)
 {
     (void)state;
-    list_init(&dirty);
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, take_all);
     struct audience a;
-    audience_init(&a, config, "amq.topic", OUTQ_CLOSE);
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE, &sink);
     struct room *room = audience_add(&a, s("r"), false);
     struct listener l;
     listen_to(&l, room, "s", "/topic/r", 100);
     for (int i = 0; i < 10; i++) {
-        struct broker_delivery d = delivery("r", "body");
-        struct encoder e;
-        struct audience_sink sink = {.over = over, .flush = take_all};
-        encoder_init(&e, &d, "fresh");
-        audience_deliver(&a, &e, d.routing_key, &sink);
-        encoder_fini(&e);
+        deliver(&a, "r");
     }
     assert_int_equal(l.n_over, 0);
     leave(&l);
@@ -490,9 +607,10 @@ static size_t n_with_gap(const struct outq *q)
 static void test_what_was_dropped_is_told_to_him_alone(void **state)
 {
     (void)state;
-    list_init(&dirty);
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
     struct audience a;
-    audience_init(&a, config, "amq.topic", OUTQ_DROP_OLDEST);
+    audience_init(&a, config, "amq.topic", OUTQ_DROP_OLDEST, &sink);
     struct room *room = audience_add(&a, s("r"), false);
     struct listener slow;
     struct listener fast;
@@ -515,9 +633,10 @@ static void test_random_joins_and_leaves(void **state)
 {
     (void)state;
     enum { N = 60 };
-    list_init(&dirty);
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
     struct audience a;
-    audience_init(&a, config, "amq.topic", OUTQ_CLOSE);
+    audience_init(&a, config, "amq.topic", OUTQ_CLOSE, &sink);
     struct room *room = audience_add(&a, s("r"), false);
     static struct listener l[N];
     bool is_in[N] = {false};
@@ -536,7 +655,7 @@ static void test_random_joins_and_leaves(void **state)
             for (int j = 0; j < N; j++) {
                 n += is_in[j];
             }
-            assert_int_equal(deliver(&a, "r").queued, n);
+            assert_int_equal(deliver(&a, "r"), n);
             for (int j = 0; j < N; j++) {
                 if (is_in[j]) {
                     assert_int_equal(l[j].outq.n, 1);
@@ -573,6 +692,9 @@ int main(void)
         cmocka_unit_test(test_the_name_of_a_queue_that_is_not_utf8_makes_a_binary_message),
         cmocka_unit_test(test_a_spelling_that_is_not_utf8_makes_a_binary_message),
         cmocka_unit_test(test_members_of_a_group_share_one_frame),
+        cmocka_unit_test(test_a_pass_gives_each_member_one_pack),
+        cmocka_unit_test(test_who_joins_or_leaves_within_a_pass),
+        cmocka_unit_test(test_a_long_pass_is_put_on_the_queues_in_between),
         cmocka_unit_test(test_each_matching_subscription_gets_a_copy),
         cmocka_unit_test(test_one_slow_member_costs_the_others_nothing),
         cmocka_unit_test(test_a_full_queue_is_tried_before_it_is_judged),

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,60 @@ static void test_a_close_frame_cuts_its_reason(void **state)
     message_unref(m);
 }
 
+static struct message *frame(const char *text, size_t gap_at)
+{
+    size_t len = strlen(text) + 1;
+    struct message *m = message_new(len, true);
+    assert_non_null(m);
+    memcpy(message_payload(m), text, len);
+    m->gap_off = gap_at ? (uint32_t)(m->payload_off + gap_at) : 0;
+    return m;
+}
+
+static void test_a_gap_is_written_into_a_copy(void **state)
+{
+    (void)state;
+    char body[140];
+    memset(body, 'b', sizeof body - 1);
+    body[sizeof body - 1] = 0;
+    static const char *const bodies[] = {"", NULL}; /* a header of 2 bytes that stays; one of 4 */
+    for (size_t i = 0; i < 2; i++) {
+        char text[256];
+        char expected[256];
+        snprintf(text, sizeof text, "MESSAGE\nid:1\n\n%s", bodies[i] ? bodies[i] : body);
+        snprintf(expected, sizeof expected, "MESSAGE\ngap:true\nid:1\n\n%s",
+                 bodies[i] ? bodies[i] : body);
+        struct message *m = frame(text, strlen("MESSAGE\n"));
+        struct message *told = message_with_gap(m);
+        assert_ptr_not_equal(told, m);
+        assert_string_equal((const char *)message_payload(told), expected);
+        assert_int_equal(told->len - told->payload_off, strlen(expected) + 1);
+        assert_string_equal((const char *)message_payload(m), text);
+        struct message *again = message_with_gap(told);
+        assert_ptr_equal(again, told);
+        message_unref(again);
+        message_unref(told);
+        message_unref(m);
+    }
+}
+
+static void test_a_pack_is_the_frames_one_behind_the_other(void **state)
+{
+    (void)state;
+    struct message *first = frame("MESSAGE\n\na", 0);
+    struct message *second = make(65536, false);
+    first->next = second;
+    struct message *pack = message_new_pack(first, first->len + second->len);
+    assert_non_null(pack);
+    assert_int_equal(pack->n_frames, 2);
+    assert_int_equal(pack->len, first->len + second->len);
+    assert_memory_equal(pack->bytes, first->bytes, first->len);
+    assert_memory_equal(pack->bytes + first->len, second->bytes, second->len);
+    message_unref(pack);
+    message_unref(second);
+    message_unref(first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +154,8 @@ int main(void)
         cmocka_unit_test(test_plain_is_the_frame_and_a_line_feed),
         cmocka_unit_test(test_plain_heartbeat_is_one_line_feed),
         cmocka_unit_test(test_a_close_frame_cuts_its_reason),
+        cmocka_unit_test(test_a_gap_is_written_into_a_copy),
+        cmocka_unit_test(test_a_pack_is_the_frames_one_behind_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,7 +115,7 @@ static void test_origin_table(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        if (origin_is_allowed(&config, slice_of(table[i].origin), slice_of(table[i].host)) !=
+        if (origin_is_allowed(&config, slice_of(table[i].origin), slice_of(table[i].host), false) !=
             table[i].is_allowed) {
             fail_msg("'%s' at '%s'", table[i].origin, table[i].host ? table[i].host : "-");
         }
@@ -127,9 +127,10 @@ static void test_origin_missing(void **state)
     (void)state;
     struct config strict = config;
     strict.gateway.require_origin = true;
-    assert_true(origin_is_allowed(&config, slice_of(NULL), slice_of("localhost")));
-    assert_false(origin_is_allowed(&strict, slice_of(NULL), slice_of("localhost")));
-    assert_true(origin_is_allowed(&strict, slice_of("http://localhost"), slice_of("localhost")));
+    assert_true(origin_is_allowed(&config, slice_of(NULL), slice_of("localhost"), false));
+    assert_false(origin_is_allowed(&strict, slice_of(NULL), slice_of("localhost"), false));
+    assert_true(
+        origin_is_allowed(&strict, slice_of("http://localhost"), slice_of("localhost"), false));
 }
 
 static void test_origin_star_is_every_well_formed_one(void **state)
@@ -138,17 +139,35 @@ static void test_origin_star_is_every_well_formed_one(void **state)
     char star[] = "*";
     char *list[] = {star};
     const struct config open = {.gateway.origins = {list, 1}};
-    assert_true(origin_is_allowed(&open, slice_of("https://evil.net"), slice_of("localhost")));
-    assert_false(origin_is_allowed(&open, slice_of("null"), slice_of("localhost")));
-    assert_false(origin_is_allowed(&open, slice_of("https://a b"), slice_of("localhost")));
+    assert_true(
+        origin_is_allowed(&open, slice_of("https://evil.net"), slice_of("localhost"), false));
+    assert_false(origin_is_allowed(&open, slice_of("null"), slice_of("localhost"), false));
+    assert_false(origin_is_allowed(&open, slice_of("https://a b"), slice_of("localhost"), false));
 }
 
 static void test_origin_nothing_listed(void **state)
 {
     (void)state;
     const struct config none = {0};
-    assert_true(origin_is_allowed(&none, slice_of("http://localhost"), slice_of("localhost")));
-    assert_false(origin_is_allowed(&none, slice_of("http://evil.net"), slice_of("localhost")));
+    assert_true(
+        origin_is_allowed(&none, slice_of("http://localhost"), slice_of("localhost"), false));
+    assert_false(
+        origin_is_allowed(&none, slice_of("http://evil.net"), slice_of("localhost"), false));
+}
+
+static bool is_allowed_over_tls(const char *origin, const char *host)
+{
+    return origin_is_allowed(&config, slice_of(origin), slice_of(host), true);
+}
+
+static void test_origin_over_tls(void **state)
+{
+    (void)state;
+    assert_true(is_allowed_over_tls("https://chat.example.org", "chat.example.org"));
+    assert_true(is_allowed_over_tls("HTTPS://chat.example.org:8443", "chat.example.org:8443"));
+    assert_false(is_allowed_over_tls("http://chat.example.org", "chat.example.org"));
+    assert_false(is_allowed_over_tls("http://chat.example.org:8443", "chat.example.org:8443"));
+    assert_true(is_allowed_over_tls("http://bare.example", "chat.example.org")); /* listed */
 }
 
 int main(void)
@@ -158,6 +177,7 @@ int main(void)
         cmocka_unit_test(test_origin_missing),
         cmocka_unit_test(test_origin_star_is_every_well_formed_one),
         cmocka_unit_test(test_origin_nothing_listed),
+        cmocka_unit_test(test_origin_over_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,13 +10,13 @@
 #include <cmocka.h>
 
 struct fixture {
-    struct list dirty;
+    struct outq_dirty dirty;
     struct outq q;
 };
 
 static void open_queue(struct fixture *f, size_t limit)
 {
-    list_init(&f->dirty);
+    outq_dirty_init(&f->dirty);
     outq_init(&f->q, limit, &f->dirty);
 }
 
@@ -57,7 +57,7 @@ static void test_messages_keep_their_order(void **state)
     struct fixture f;
     open_queue(&f, 1000);
     assert_null(outq_first(&f.q));
-    assert_true(list_is_empty(&f.dirty));
+    assert_true(list_is_empty(&f.dirty.later));
     for (char c = 'a'; c <= 'h'; c++) {
         assert_int_equal(push(&f.q, 10, c, OUTQ_CLOSE), OUTQ_OK);
     }
@@ -68,7 +68,25 @@ static void test_messages_keep_their_order(void **state)
     assert_string_equal(marks(&f.q), "defghi");
     assert_int_equal(f.q.bytes, 60);
     outq_fini(&f.q);
-    assert_true(list_is_empty(&f.dirty));
+    assert_true(list_is_empty(&f.dirty.later));
+}
+
+static void test_what_the_session_says_does_not_wait_with_live_messages(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 1000);
+    assert_int_equal(push(&f.q, 10, 'a', OUTQ_CLOSE), OUTQ_OK);
+    assert_true(list_is_empty(&f.dirty.now));
+    assert_int_equal(outq_push_own(&f.q, make(10, 'b')), OUTQ_OK);
+    assert_true(list_is_empty(&f.dirty.later));
+    assert_ptr_equal(f.dirty.now.next, &f.q.node);
+    assert_int_equal(push(&f.q, 10, 'c', OUTQ_CLOSE), OUTQ_OK);
+    assert_true(list_is_empty(&f.dirty.later));
+    assert_ptr_equal(f.q.node.next, &f.dirty.now);
+    assert_string_equal(marks(&f.q), "abc");
+    outq_fini(&f.q);
+    assert_true(list_is_empty(&f.dirty.now));
 }
 
 static void test_a_queue_is_on_the_dirty_list_once(void **state)
@@ -78,11 +96,11 @@ static void test_a_queue_is_on_the_dirty_list_once(void **state)
     open_queue(&f, 1000);
     push(&f.q, 10, 'a', OUTQ_CLOSE);
     push(&f.q, 10, 'b', OUTQ_CLOSE);
-    assert_ptr_equal(f.dirty.next, &f.q.dirty);
-    assert_ptr_equal(f.q.dirty.next, &f.dirty);
-    list_remove(&f.q.dirty);
+    assert_ptr_equal(f.dirty.later.next, &f.q.node);
+    assert_ptr_equal(f.q.node.next, &f.dirty.later);
+    list_remove(&f.q.node);
     push(&f.q, 10, 'c', OUTQ_CLOSE);
-    assert_ptr_equal(f.dirty.next, &f.q.dirty);
+    assert_ptr_equal(f.dirty.later.next, &f.q.node);
     outq_fini(&f.q);
 }
 
@@ -146,7 +164,7 @@ static void test_drop_oldest_spares_what_the_session_says(void **state)
     open_queue(&f, 100);
     push(&f.q, 40, 'a', OUTQ_DROP_OLDEST);
     assert_int_equal(outq_push_own(&f.q, make(20, 'R')), OUTQ_OK);
-    push(&f.q, 80, 'b', OUTQ_DROP_OLDEST);
+    push(&f.q, 100, 'b', OUTQ_DROP_OLDEST);
     assert_int_equal(push(&f.q, 40, 'c', OUTQ_DROP_OLDEST), OUTQ_DROPPED);
     assert_string_equal(marks(&f.q), "Rc");
     outq_drop_live(&f.q);
@@ -167,7 +185,7 @@ static void test_private_messages_stand_outside_of_the_bound(void **state)
     assert_int_equal(f.q.private_bytes, 360);
     assert_int_equal(push(&f.q, 60, 'a', OUTQ_CLOSE), OUTQ_OK);
     assert_int_equal(outq_push_own(&f.q, make(20, 'R')), OUTQ_OK);
-    assert_int_equal(push(&f.q, 30, 'b', OUTQ_CLOSE), OUTQ_OK);
+    assert_int_equal(push(&f.q, 50, 'b', OUTQ_CLOSE), OUTQ_OK);
     assert_int_equal(push(&f.q, 3, 'c', OUTQ_CLOSE), OUTQ_OVER);
     assert_int_equal(push(&f.q, 3, 'c', OUTQ_DROP_OLDEST), OUTQ_DROPPED);
     assert_string_equal(marks(&f.q), "ABCDRbc");
@@ -233,6 +251,26 @@ static void test_the_sessions_own_frames_have_a_bound_too(void **state)
     assert_int_equal(outq_push_own(&f.q, make(3, 'T')), OUTQ_OK);
     assert_int_equal(f.q.own_bytes, 3);
     assert_int_equal(f.q.bytes, 3);
+    outq_fini(&f.q);
+}
+
+/* Else each live message would find the queue full, and walk it for nothing: a client that has its
+ * RECEIPTs wait could make a busy room expensive. */
+static void test_what_the_session_says_takes_no_room_from_live_messages(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_queue(&f, 100);
+    for (char c = 'A'; c <= 'J'; c++) {
+        assert_int_equal(outq_push_own(&f.q, make(10, c)), OUTQ_OK);
+    }
+    assert_int_equal(outq_push_own(&f.q, make(10, 'K')), OUTQ_OVER);
+    for (char c = 'a'; c <= 'j'; c++) {
+        assert_int_equal(push(&f.q, 10, c, OUTQ_DROP_OLDEST), OUTQ_OK);
+    }
+    assert_int_equal(push(&f.q, 10, 'k', OUTQ_DROP_OLDEST), OUTQ_DROPPED);
+    assert_int_equal(f.q.dropped, 3); /* down to 75 */
+    assert_string_equal(marks(&f.q), "ABCDEFGHIJdefghijk");
     outq_fini(&f.q);
 }
 
@@ -311,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages_keep_their_order),
         cmocka_unit_test(test_a_queue_is_on_the_dirty_list_once),
+        cmocka_unit_test(test_what_the_session_says_does_not_wait_with_live_messages),
         cmocka_unit_test(test_below_the_bound_is_taken_and_at_it_is_refused),
         cmocka_unit_test(test_the_largest_message_is_taken_beside_small_ones),
         cmocka_unit_test(test_drop_oldest_makes_room_and_counts),
@@ -319,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_drop_oldest_keeps_the_newest_whatever_its_size),
         cmocka_unit_test(test_a_message_that_was_begun_is_not_dropped),
         cmocka_unit_test(test_the_sessions_own_frames_have_a_bound_too),
+        cmocka_unit_test(test_what_the_session_says_takes_no_room_from_live_messages),
         cmocka_unit_test(test_references_are_counted),
         cmocka_unit_test(test_an_emptied_queue_holds_little),
         cmocka_unit_test(test_a_random_walk_is_what_a_naive_queue_does),

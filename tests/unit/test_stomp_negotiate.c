@@ -143,6 +143,24 @@ static bool is_utf8_slowly(const unsigned char *at, size_t len)
     return true;
 }
 
+static bool is_utf8_in_two(const unsigned char *bytes, size_t len, size_t cut)
+{
+    struct stomp_utf8 text = {0};
+    return stomp_utf8_feed(&text, bytes, cut, false) &&
+           stomp_utf8_feed(&text, bytes + cut, len - cut, true);
+}
+
+static bool is_utf8_by_byte(const unsigned char *bytes, size_t len)
+{
+    struct stomp_utf8 text = {0};
+    for (size_t i = 0; i < len; i++) {
+        if (!stomp_utf8_feed(&text, bytes + i, 1, i + 1 == len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* At the end of readable memory, and behind 0, 15 and 16 bytes of ASCII. */
 static void assert_same_answer(const unsigned char *bytes, size_t len)
 {
@@ -153,6 +171,33 @@ static void assert_same_answer(const unsigned char *bytes, size_t len)
     assert_int_equal(stomp_is_utf8(end - len, len), want);
     assert_int_equal(stomp_is_utf8(end - len - 15, len + 15), want);
     assert_int_equal(stomp_is_utf8(end - len - 16, len + 16), want);
+    for (size_t cut = 0; cut <= len; cut++) {
+        assert_int_equal(is_utf8_in_two(end - len, len, cut), want);
+    }
+    assert_int_equal(is_utf8_by_byte(end - len, len), want);
+}
+
+/* What cannot become valid is told at once; what can is not, before its end. */
+static void test_utf8_in_pieces(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        bool can_go_on;
+    } begun[] = {
+        {"\xc2", true},         {"\xe0", true},          {"\xe0\xa0", true},
+        {"\xf4\x8f\xbf", true}, {"\xed\x9f", true},      {"\xc1", false},
+        {"\xe0\x9f", false},    {"\xed\xa0", false},     {"\xf4\x90", false},
+        {"\xf0\x8f", false},    {"\xf5", false},         {"\x80", false},
+        {"\xe1\x41", false},    {"\xf1\x80\x41", false}, {"\xf1\x80\x80", true},
+    };
+    for (size_t i = 0; i < N_OF(begun); i++) {
+        struct stomp_utf8 text = {0};
+        size_t len = strlen(begun[i].bytes);
+        assert_int_equal(stomp_utf8_feed(&text, begun[i].bytes, len, false), begun[i].can_go_on);
+        text = (struct stomp_utf8){0};
+        assert_false(stomp_utf8_feed(&text, begun[i].bytes, len, true));
+    }
 }
 
 static void test_utf8_all_of_two_bytes(void **state)
@@ -199,7 +244,7 @@ static void test_utf8_one_bad_byte_anywhere(void **state)
 int main(void)
 {
     static char names[N_OF(versions) + N_OF(heartbeats)][64];
-    static struct CMUnitTest tests[N_OF(versions) + N_OF(heartbeats) + 5];
+    static struct CMUnitTest tests[N_OF(versions) + N_OF(heartbeats) + 6];
     size_t n = 0;
     for (size_t i = 0; i < N_OF(versions); i++, n++) {
         const char *accept = versions[i].accept;
@@ -218,5 +263,6 @@ int main(void)
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_utf8_all_of_two_bytes);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_utf8_three_and_four_bytes);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_utf8_one_bad_byte_anywhere);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_utf8_in_pieces);
     return _cmocka_run_group_tests("stomp_negotiate", tests, n, NULL, NULL);
 }
