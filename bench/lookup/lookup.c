@@ -91,8 +91,9 @@ static char *make_keys(const struct test *t, unsigned n)
 static void run(const struct test *t, unsigned messages)
 {
     struct audience a;
-    struct audience_sink sink = {0};
-    audience_init(&a, &(struct config){0}, "amq.topic", OUTQ_CLOSE);
+    struct audience_sink sink;
+    audience_sink_init(&sink, NULL, NULL);
+    audience_init(&a, &(struct config){0}, "amq.topic", OUTQ_CLOSE, &sink);
     fill(&a, t->exact, t->n_exact, false);
     fill(&a, t->pattern, t->n_patterns, true);
     char *keys = make_keys(t, messages);
@@ -100,7 +101,7 @@ static void run(const struct test *t, unsigned messages)
     double start = now_ns();
     for (unsigned i = 0; i < messages; i++) {
         const char *key = keys + (size_t)i * KEY_MAX;
-        found += audience_deliver(&a, NULL, slice_of(key), &sink);
+        found += audience_deliver(&a, NULL, slice_of(key));
     }
     double took = now_ns() - start;
     if (found != (size_t)messages * t->found) {
