@@ -138,7 +138,7 @@ function byConnections(scale) {
         x: n,
         title: `1 topic × ${thousands(n)}`,
         cases: cases(
-            { gateway: n > 10000 ? FEW : SOME, nchan: FEW, gather: FEW },
+            { gateway: n > 10000 ? FEW : SOME, nchan: n > 1000 ? 1 : FEW, gather: FEW },
             ['--subscribers', n, '--window', 20, '--connecting', 256, ...span(scale, n > 1000 ? 0.8 : 0.4)],
         ),
     }));
