@@ -180,6 +180,7 @@ static void take_stats(struct reactor *r)
     metrics_set(m, METRIC_PUBLISH_REFUSED, publish.refused);
     metrics_set(m, METRIC_PUBLISH_REPUBLISHED, publish.republished);
     metrics_set(m, METRIC_PUBLISH_UNCONFIRMED, publish.unconfirmed);
+    metrics_set(m, METRIC_HISTORY_QUERIES, r->history ? history_reads(r->history) : 0);
 }
 
 /* ---- The end ---- */
