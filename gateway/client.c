@@ -17,17 +17,6 @@ static uint64_t stall_deadline(const struct client *c)
                          : UINT64_MAX;
 }
 
-/* 0: nothing waits any more. */
-static void set_stalled(struct client *c, uint64_t since_ms)
-{
-    if (since_ms == 0 && c->stalled_ms != 0) {
-        list_remove(&c->behind);
-    } else if (since_ms != 0 && c->stalled_ms == 0) {
-        list_push(&c->reactor->behind, &c->behind);
-    }
-    c->stalled_ms = since_ms;
-}
-
 static uint64_t next_deadline(const struct client *c)
 {
     if (c->cut_ms) {
@@ -45,6 +34,19 @@ static void reschedule(struct client *c)
     if (deadline < UINT64_MAX && (!wheel_is_set(&c->timer) || c->timer.deadline_ms > deadline)) {
         wheel_set(&c->reactor->wheel, &c->timer, deadline);
     }
+}
+
+/* 0: nothing waits any more. */
+static void set_stalled(struct client *c, uint64_t since_ms)
+{
+    if (since_ms == 0 && c->stalled_ms != 0) {
+        list_remove(&c->behind);
+    } else if (since_ms != 0 && c->stalled_ms == 0) {
+        list_push(&c->reactor->behind, &c->behind);
+        c->stalled_ms = since_ms;
+        reschedule(c);
+    }
+    c->stalled_ms = since_ms;
 }
 
 /* A client that has gone stays until the frames that came before are executed. */
@@ -259,7 +261,6 @@ void client_flush(struct outq *q)
     c->functions->flush(c->connection);
     if (c->outq.n > 0 && c->stalled_ms == 0) {
         set_stalled(c, c->reactor->now_ms);
-        reschedule(c);
     }
 }
 

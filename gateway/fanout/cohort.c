@@ -144,6 +144,12 @@ static void drop_pending(struct cohort *c)
     c->n_pending = c->pending_bytes = 0;
 }
 
+/* A full queue takes them one by one: what it drops for the first of them is told with the next. */
+static bool takes_pack(const struct outq *q, const struct message *pack)
+{
+    return pack && !q->has_gap && !outq_is_full(q) && !(q->is_plain && pack->n_frames > 1);
+}
+
 void cohort_settle(struct cohort *c)
 {
     if (!c->pending) {
@@ -158,11 +164,10 @@ void cohort_settle(struct cohort *c)
     }
     for (uint32_t i = 0; i < c->n; i++) {
         const struct member *to = &c->members[i];
-        bool is_alone = !pack || to->outq->has_gap || (to->outq->is_plain && pack->n_frames > 1);
-        if (is_alone) {
-            push_each(c, to);
-        } else {
+        if (takes_pack(to->outq, pack)) {
             push(c, to, pack);
+        } else {
+            push_each(c, to);
         }
     }
     message_unref(pack);

@@ -7,8 +7,9 @@
  *
  * What is pending is put on the members' out queues when the pass over the queues begins, before
  * the membership changes, and when it is as long as a write. So a message costs its members
- * nothing, a pass costs each one pointer and one write. A member to whom something was dropped, and
- * one without a WebSocket around its frames, gets the messages one by one.
+ * nothing, a pass costs each one pointer and one write. A member whose queue is full, or to whom
+ * something was dropped, and one without a WebSocket around its frames, gets the messages one by
+ * one.
  *
  * Belongs to one loop thread. Invariants: a cohort has members, but for the moment of its birth;
  * members[i].who->index == i; it is on sink->dirty while something is pending.

@@ -188,6 +188,16 @@ static int established(struct connection *c, struct lws *wsi)
 
 /* ---- In ---- */
 
+/* libwebsockets sends this close frame, and nothing may follow it: the client, who lives until the
+ * peer has answered, gets nothing more. */
+static int refuse_text(struct connection *c)
+{
+    static unsigned char why[] = "text that is not UTF-8";
+    c->has_failed = true;
+    lws_close_reason(c->wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, why, sizeof why - 1);
+    return -1;
+}
+
 static int receive(struct connection *c, void *bytes, size_t len)
 {
     heard(c);
@@ -207,9 +217,7 @@ static int receive(struct connection *c, void *bytes, size_t len)
     }
     if (!lws_frame_is_binary(c->wsi) &&
         !stomp_utf8_feed(&c->text, bytes, len, lws_is_final_fragment(c->wsi))) {
-        static unsigned char why[] = "text that is not UTF-8";
-        lws_close_reason(c->wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, why, sizeof why - 1);
-        return -1;
+        return refuse_text(c);
     }
     client_received(c->client, bytes, len);
     return 0;
@@ -224,11 +232,12 @@ static void writeable(struct connection *c)
 }
 
 /* The answer to our close frame needs no answer. But a peer that says DISCONNECT and closes in one
- * breath has not had ours yet: it goes out first. */
-static int peer_closes(struct connection *c)
+ * breath has not had ours yet: it goes out first. A reason is text (RFC 6455 section 5.5.1), and
+ * libwebsockets would send it back. */
+static int peer_closes(struct connection *c, const char *payload, size_t len)
 {
     if (!c->is_closing) {
-        return 0;
+        return len > 2 && !stomp_is_utf8(payload + 2, len - 2) ? refuse_text(c) : 0;
     }
     connection_flush(c);
     return -1;
@@ -261,7 +270,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         }
         return 0;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        return peer_closes(c);
+        return peer_closes(c, in, len);
     case LWS_CALLBACK_CLOSED:
         if (c->client) {
             list_remove(&c->reading);

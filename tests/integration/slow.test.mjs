@@ -1,7 +1,7 @@
 // Clients that do not read: closed with 4500 or served less, as the route says; and nobody else notices.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { harness, unique, waitFor } from '../lib/harness.mjs';
+import { harness, sleep, unique, waitFor } from '../lib/harness.mjs';
 import { Canary, OPCODE, Raw } from '../lib/raw.mjs';
 import { decodeFrame, Wire } from '../lib/wire.mjs';
 
@@ -216,6 +216,23 @@ describe('on_slow = drop', () => {
         await publish(room, 100);
         await waitFor(async () => (await closedSlow()) === before + 1, { what: 'the sleeper to be closed', timeout: STALL_MS + LINGER_MS + 5000 });
         slow.end();
+    });
+});
+
+describe('a client for whom no other deadline runs', () => {
+    test('stalls behind one long message, more than a write takes', async () => {
+        const limits = { connect_ms: 200, write_stall_ms: STALL_MS, body_bytes: 16777216 };
+        const gateway = await h.gateway({ limits });
+        const loud = await Wire.open(gateway.url);
+        await loud.connect();
+        const room = `/topic/${unique()}`;
+        const slow = await sleeper(room, gateway);
+        await sleep(500); // the deadline of its CONNECT is over, and there are no heart-beats
+        loud.send('SEND', { destination: room, receipt: 'r' }, 'x'.repeat(12000000));
+        await loud.receipt('r');
+        await gateway.waitLog(/session\.error.*reason=slow_consumer/, { timeout: STALL_MS + 3000 });
+        slow.end();
+        await gateway.stop();
     });
 });
 

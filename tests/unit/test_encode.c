@@ -440,6 +440,42 @@ static void test_a_pass_gives_each_member_one_pack(void **state)
     audience_fini(&a);
 }
 
+static bool says_gap(const struct message *m)
+{
+    return strstr((const char *)m->bytes + m->payload_off, "\ngap:true\n") != NULL;
+}
+
+/* Not with the next pass: there may be none for long. */
+static void test_who_loses_messages_in_a_pass_hears_of_it_in_the_same(void **state)
+{
+    (void)state;
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
+    struct audience a;
+    audience_init(&a, config, "amq.topic", OUTQ_DROP_OLDEST, &sink);
+    struct room *room = audience_add(&a, s("r"), false);
+    struct listener l[2];
+    listen_to(&l[0], room, "s", "/topic/r", 1 << 20);
+    listen_to(&l[1], room, "s", "/topic/r", 1000);
+    while (!outq_is_full(&l[1].outq)) {
+        deliver(&a, "r");
+    }
+    for (int i = 0; i < 3; i++) {
+        give(&a, "r");
+    }
+    audience_settle(&sink);
+    assert_true(l[1].outq.dropped > 0);
+    bool is_told = false;
+    for (uint32_t i = 0; i < l[1].outq.n; i++) {
+        is_told = is_told || says_gap(outq_at(&l[1].outq, i));
+    }
+    assert_true(is_told);
+    leave(&l[0]);
+    leave(&l[1]);
+    audience_remove(room);
+    audience_fini(&a);
+}
+
 static void test_who_joins_or_leaves_within_a_pass(void **state)
 {
     (void)state;
@@ -693,6 +729,7 @@ int main(void)
         cmocka_unit_test(test_a_spelling_that_is_not_utf8_makes_a_binary_message),
         cmocka_unit_test(test_members_of_a_group_share_one_frame),
         cmocka_unit_test(test_a_pass_gives_each_member_one_pack),
+        cmocka_unit_test(test_who_loses_messages_in_a_pass_hears_of_it_in_the_same),
         cmocka_unit_test(test_who_joins_or_leaves_within_a_pass),
         cmocka_unit_test(test_a_long_pass_is_put_on_the_queues_in_between),
         cmocka_unit_test(test_each_matching_subscription_gets_a_copy),
