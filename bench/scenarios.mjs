@@ -34,6 +34,12 @@ function live(scale) {
             ),
         },
         {
+            key: 'hot100',
+            title: `the same, more on their way at a time`,
+            note: '100 messages',
+            cases: cases({ gateway: SOME, nchan: FEW, gather: SOME }, ['--subscribers', n, '--window', scale.quick ? 50 : 100, ...span(scale)]),
+        },
+        {
             key: 'slow',
             title: `1 topic × ${thousands(n)} subscribers, 200 B, 10 messages/s`,
             note: 'nothing to gather: each delivery is one send',
