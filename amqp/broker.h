@@ -133,8 +133,8 @@ struct broker_stats {
     uint64_t bytes_out;
     size_t unconfirmed;
     size_t unconfirmed_bytes;
-    uint64_t binds;          /* sent: queue.bind */
-    uint64_t unbinds;        /* sent: queue.unbind */
+    uint64_t binds;          /* queue.bind sent for queues of the owner, without the sweep's */
+    uint64_t unbinds;        /* queue.unbind, the same */
     size_t bindings;         /* kept, of all queues */
     size_t bindings_missing; /* of these, those that are still to be put at the broker */
     size_t prefixes;         /* pairs of queue and exchange that are heard by their prefix */

@@ -281,6 +281,7 @@ static void send_binding(struct broker *b, struct binding *x)
 {
     const struct group *g = x->group;
     const char *queue = g->queue ? g->queue->at_broker : g->id;
+    bool is_internal = g->queue && g->queue->is_internal;
     amqp_bytes_t key = {x->key_len, x->key};
     if (kept_is_due(&x->kept)) {
         amqp_queue_bind_t bind = {
@@ -288,7 +289,7 @@ static void send_binding(struct broker *b, struct binding *x)
             .exchange = broker_bytes(g->exchange),
             .routing_key = key,
         };
-        b->stats.binds++;
+        b->stats.binds += !is_internal && !x->kept.is_present;
         request(b, &x->kept, CH_TOPOLOGY, AMQP_QUEUE_BIND_METHOD, &bind);
         return;
     }
@@ -299,7 +300,7 @@ static void send_binding(struct broker *b, struct binding *x)
     };
     x->kept.is_removing = true;
     watch_unbinding(b, x);
-    b->stats.unbinds++;
+    b->stats.unbinds += !is_internal;
     request(b, &x->kept, CH_TOPOLOGY, AMQP_QUEUE_UNBIND_METHOD, &unbind);
 }
 

@@ -56,8 +56,18 @@ export const CURVES = {
         x: { label: 'reactors (threads)', format: count },
         also: { 1: 'hot' },
         plots: [
-            { file: 'reactors-cpu', title: 'CPU per delivery, 1,000 subscribers', y: 'µs per delivery', series: [one('gateway', 'gateway'), all('gateway', 'gateway + broker')] },
-            { file: 'reactors-rate', title: 'Deliveries, 1,000 subscribers', y: 'deliveries/s', series: [{ label: 'gateway', name: 'gateway', pick: delivered }] },
+            {
+                file: 'reactors-cpu',
+                title: 'CPU per delivery, 1,000 subscribers',
+                y: 'µs per delivery',
+                series: [one('gateway', 'gateway'), all('gateway', 'gateway + broker')],
+            },
+            {
+                file: 'reactors-rate',
+                title: 'Deliveries, 1,000 subscribers',
+                y: 'deliveries/s',
+                series: [{ label: 'gateway', name: 'gateway', pick: delivered }],
+            },
         ],
     },
 };

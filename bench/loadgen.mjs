@@ -73,11 +73,10 @@ async function drivePeer(context, scenario, one) {
 // A broker that is cut from under many rooms has a client of its own: recover.mjs.
 async function cutBroker(context, one) {
     const details = await recover({ ...context, port: await nextPort(), ...one.recover });
-    const { hearing, confirm_ms, settled_ms } = details;
-    return {
-        recover: { all_heard_ms: hearing.hears_again_ms, settled_ms, publish_max_ms: confirm_ms.restoring.max, publish_before_max_ms: confirm_ms.before.max },
-        details,
-    };
+    const { hearing, confirm_ms, settled_ms, sweep, foreign, closed } = details;
+    const publish = { publish_max_ms: confirm_ms.restoring.max, publish_before_max_ms: confirm_ms.before.max };
+    const total = { lost: sweep.sent - sweep.heard, duplicated: hearing.duplicated, foreign }; // of the sweep over all rooms in the end
+    return { recover: { all_heard_ms: hearing.hears_again_ms, settled_ms, ...publish }, total, closed, details };
 }
 
 // context: { services, bin, dir, quick, tls }. What cannot be had here is { unavailable }, what went wrong { failed }.

@@ -7,7 +7,7 @@ import { gateway, plugin } from './peers/gateway.mjs';
 import { nchan } from './peers/nginx.mjs';
 import { socketio, ws } from './peers/node.mjs';
 
-export { Unavailable, cpuShare, quiet, root, sleep } from './peers/process.mjs';
+export { Unavailable, cpuShare, quiet, root, sleep, stopServers } from './peers/process.mjs';
 export { Services } from './peers/services.mjs';
 
 export const peers = { gateway, plugin, nchan, ws, socketio, floor, gather };

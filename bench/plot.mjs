@@ -165,6 +165,10 @@ export function dots({ title, x, groups }) {
         rows.forEach((row, i) => parts.push(...dotRow(row, y + ROW * (i + 1), toX)));
         y += ROW * (rows.length + 1) + 14;
     }
-    const across = labelled(ticks).flatMap((tick) => [line(toX(tick), FRAME.top, toX(tick), y - 8, 'grid'), text(toX(tick), y + 8, shortNumber(tick), { kind: 'soft', anchor: 'middle' })]);
-    return document(title, y + 44, [...across, ...parts, text((DOTS_LEFT + WIDTH - 70) / 2, y + 30, x.label, { kind: 'soft', anchor: 'middle' })]);
+    const below = { kind: 'soft', anchor: 'middle' };
+    const across = labelled(ticks).flatMap((tick) => [
+        line(toX(tick), FRAME.top, toX(tick), y - 8, 'grid'),
+        text(toX(tick), y + 8, shortNumber(tick), below),
+    ]);
+    return document(title, y + 44, [...across, ...parts, text((DOTS_LEFT + WIDTH - 70) / 2, y + 30, x.label, below)]);
 }

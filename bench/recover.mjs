@@ -161,10 +161,10 @@ async function metric(port, name) {
     return [...text.matchAll(new RegExp(`^stompgate_${name}(?:{[^}]*})? (\\d+)$`, 'gm'))].reduce((sum, [, n]) => sum + Number(n), 0);
 }
 
-async function subscribe(client, peer, rooms) {
+async function subscribe(client, peer, rooms, pace) {
     const before = processes(peer.pids);
     const { seconds } = await client.answer();
-    await sleep(2000);
+    await sleep(2000 * pace);
     const after = processes(peer.pids);
     const rss = difference(after, before, 'rss');
     return {
@@ -176,10 +176,10 @@ async function subscribe(client, peer, rooms) {
 }
 
 // Cuts while marks flow, and waits until the gateway says that everything is as before.
-async function cut({ client, management, name, peer, port, log, seconds }) {
+async function cut({ client, management, name, peer, port, log, seconds, pace }) {
     const times = { begin: Date.now() };
     client.say('publish');
-    await sleep(5000);
+    await sleep(5000 * pace);
     const before = processes(peer.pids);
     times.cut = Date.now();
     await management.cut(name);
@@ -191,20 +191,23 @@ async function cut({ client, management, name, peer, port, log, seconds }) {
     const is_settled = await until(async () => (await metric(port, 'bindings_waiting')) === 0, seconds * 1000);
     times.settled = Date.now();
     const cpu_us = difference(processes(peer.pids), before, 'cpu_us');
-    await sleep(3000);
+    await sleep(3000 * pace);
     return { times, cpu_us, is_settled };
 }
 
-export async function recover({ services, bin, dir, port, rooms = 100000, connections = 400, bindMax = 5000, seconds = 60, hold }) {
+// quick: shorter before and after the cut, for a run that looks at the shape alone.
+export async function recover(options) {
+    const { services, bin, dir, port, rooms = 100000, connections = 400, bindMax = 5000, seconds = 60, quick, hold } = options;
+    const pace = quick ? 0.1 : 1;
     const peer = await peers.gateway({ services, bin, dir, port, extra: `bind_max = ${bindMax}\n` });
     const args = ['--ws-port', port, '--amqp-port', services.ports.SG_AMQP_PORT, '--rooms', rooms, '--connections', connections];
     const client = new Client(bin, args);
     try {
-        const subscribed = await subscribe(client, peer, rooms);
+        const subscribed = await subscribe(client, peer, rooms, pace);
         const management = new Management(services.ports.SG_MANAGEMENT_PORT);
         const name = await management.connection('stompgate bench.0 live');
         await hold?.(subscribed);
-        const context = { client, management, name, peer, port, log: path.join(dir, 'gateway.log'), seconds };
+        const context = { client, management, name, peer, port, log: path.join(dir, 'gateway.log'), seconds, pace };
         const { times, cpu_us, is_settled } = await cut(context);
         times.swept = Date.now();
         client.say('sweep');

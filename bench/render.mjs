@@ -7,7 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CURVES, curvePlots, curveTable } from './curves.mjs';
 import { dots } from './plot.mjs';
-import { cpu, spreadOf } from './results.mjs';
+import { cpu, median, spreadOf } from './results.mjs';
 import { scenarioTable } from './table.mjs';
 import { targetTable } from './targets.mjs';
 import { number } from './text.mjs';
@@ -17,7 +17,15 @@ const PLOTS = 'docs/performance';
 const MARK = /<!-- bench:([\w-]+)(?: ([^>]*?))? -->\n(?:[\s\S]*?\n)?<!-- \/bench:\1 -->/g;
 const OVERVIEW = ['hot', 'slow', 'rooms', 'big'];
 const PEERS = ['gateway', 'gather', 'floor', 'nchan', 'plugin', 'ws', 'socketio']; // in the order of their colours
-const NAMES = { gateway: 'stompgate', plugin: 'Web STOMP', nchan: 'Nchan', ws: 'ws', socketio: 'socket.io', floor: 'bare loop', gather: 'gathered loop' };
+const NAMES = {
+    gateway: 'stompgate',
+    plugin: 'Web STOMP',
+    nchan: 'Nchan',
+    ws: 'ws',
+    socketio: 'socket.io',
+    floor: 'bare loop',
+    gather: 'gathered loop',
+};
 
 // ---- the parts ----
 
@@ -36,16 +44,20 @@ function overview({ scenarios, runs }) {
     });
 }
 
-function factsTable({ date, machine, options, idle_broker, elapsed_s, runs }, file) {
+function factsTable({ date, machine: m, options, idle_broker, elapsed_s, runs }, file) {
     const loads = runs.map((run) => run.load_before).sort((a, b) => a - b);
+    const minutes = number(elapsed_s.all / 60);
     const rows = [
-        ['date', `${date.slice(0, 10)}, \`bench/run\`: ${options.rounds} rounds, ${options.seconds} s for each measurement, ${Math.round(elapsed_s.all / 6) / 10} minutes in all`],
+        ['date', `${date.slice(0, 10)}; ${options.rounds} round${options.rounds > 1 ? 's' : ''}, ${options.seconds} s for each measurement, ${minutes} minutes in all`],
         ['every single run', `[${file}](../${file})`],
-        ['what', `${machine.stompgate}, ${machine.commit}: ${machine.compiler}, release, one reactor where nothing else is said; libwebsockets ${machine.libwebsockets}, OpenSSL ${machine.openssl}`],
-        ['broker', `RabbitMQ ${machine.rabbitmq} on Erlang ${machine.erlang}, for the gateway and for its Web STOMP plugin; idle it takes ${number(100 * idle_broker.cpu_share)} % of a core`],
-        ['against', `Nchan ${machine.nchan} in nginx ${machine.nginx}; ws ${machine.ws} and socket.io ${machine.socketio} on Node ${machine.node}; the bare loop of bench/floor.c`],
-        ['machine', `${machine.cpu}, ${machine.cores} cores, ${machine.memory}, Linux ${machine.kernel}, ${machine.distribution}; generator and servers share the cores; at most ${number(machine.open_files, 6)} open files for each process`],
-        ['load before the runs', `${number(loads[0])} to ${number(loads.at(-1))}, median ${number(loads[loads.length >> 1])} (what the run before left is in it)`],
+        ['what', `${m.stompgate}, ${m.commit}: ${m.compiler}, release, one reactor where nothing else is said`],
+        ['its libraries', `libwebsockets ${m.libwebsockets.replace(/-$/, '')}, OpenSSL ${m.openssl}`],
+        ['broker', `RabbitMQ ${m.rabbitmq} on Erlang ${m.erlang}; idle it takes ${number(100 * idle_broker.cpu_share)} % of a core`],
+        ['against', 'its Web STOMP plugin; the bare loop of bench/floor.c'],
+        ['', `Nchan ${m.nchan} in nginx ${m.nginx}; ws ${m.ws} and socket.io ${m.socketio} on Node ${m.node}`],
+        ['machine', `${m.cpu}, ${m.cores} cores, which generator and servers share; ${m.memory}; Linux ${m.kernel}, ${m.distribution}`],
+        ['open files', `${number(m.open_files, 6)} for each process at the most: that bounds the connections`],
+        ['load before the runs', `${number(loads[0])} to ${number(loads.at(-1))}, median ${number(median(loads))}; what the run before left is in it`],
     ];
     return `| | |\n|---|---|\n${rows.map(([name, value]) => `| ${name} | ${value} |`).join('\n')}`;
 }
@@ -116,7 +128,8 @@ export function checkDocuments(root) {
         return [`${DOCUMENT}: the results that it names do not exist: ${named}`];
     }
     const files = wanted(root, named, JSON.parse(readFileSync(path.join(root, named), 'utf8')));
-    const differs = Object.keys(files).filter((name) => !existsSync(path.join(root, name)) || readFileSync(path.join(root, name), 'utf8') !== files[name]);
+    const isThere = (name) => existsSync(path.join(root, name)) && readFileSync(path.join(root, name), 'utf8') === files[name];
+    const differs = Object.keys(files).filter((name) => !isThere(name));
     const extra = plotsThere(root).filter((name) => !files[name]);
     return [
         ...differs.map((name) => `${name}: not what bench/run --render ${named} --write makes of it`),

@@ -105,5 +105,6 @@ function complaint(run) {
 }
 
 export function complaints(runs) {
-    return runs.map((run) => [run, complaint(run)]).filter(([, text]) => text).map(([run, text]) => `${run.key}, ${run.case}, round ${run.round + 1}: ${text}`);
+    const found = runs.map((run) => ({ ...run, text: complaint(run) })).filter(({ text }) => text);
+    return found.map((run) => `${run.key}, ${run.case}, round ${run.round + 1}: ${run.text}`);
 }

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { facts, idleBroker, openFiles } from './facts.mjs';
 import { measure } from './loadgen.mjs';
-import { root, Services } from './peers.mjs';
+import { root, Services, stopServers } from './peers.mjs';
 import { brief } from './table.mjs';
 import { renderText, writeDocuments } from './render.mjs';
 import { scenarios, takesPart } from './scenarios.mjs';
@@ -104,7 +104,8 @@ function described({ cases, ...scenario }) {
 async function run() {
     const date = new Date().toISOString();
     const services = new Services(dir);
-    process.once('SIGINT', () => services.stop().finally(() => process.exit(130)));
+    const interrupted = () => stopServers().then(() => services.stop()).finally(() => process.exit(130));
+    process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
     await services.start();
     try {
         const machine = await facts(bin, services);

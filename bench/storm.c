@@ -28,6 +28,8 @@ static void begin(struct storm *s, struct client *c)
 
 bool storm_turn(struct storm *s)
 {
+    const uint64_t wanted = s->set.run->options->storm;
+    client_set_turn(&s->set, s->gone == s->begun ? 0 : 5);
     for (unsigned i = 0; i < s->set.n; i++) {
         struct client *c = &s->set.clients[i];
         if (c->state == CLIENT_CLOSED) {
@@ -35,12 +37,11 @@ bool storm_turn(struct storm *s)
             s->failed += c->has_left ? 0 : 1;
             c->state = CLIENT_NEW;
         }
-        if (c->state == CLIENT_NEW && s->begun < s->set.run->options->storm) {
+        if (c->state == CLIENT_NEW && s->begun < wanted) {
             begin(s, c);
         }
     }
-    client_set_turn(&s->set, 5);
-    return s->gone < s->set.run->options->storm;
+    return s->gone < wanted;
 }
 
 void storm_fini(struct storm *s)

@@ -121,7 +121,7 @@ function recoverRow(scenario, name, names, runs, own) {
 
 function missing(runs, key, name) {
     const why = runs.find((run) => run.key === key && run.case === name && !isMeasured(run));
-    return why ? `not available` : 'not measured';
+    return why?.unavailable ? 'not available' : why ? 'failed' : 'not measured';
 }
 
 // The table of one scenario, or '' where nobody took part.
@@ -134,7 +134,8 @@ export function scenarioTable(scenario, runs) {
     }
     const rows = names.map((name) => {
         const own = runsOf(runs, scenario.key, name);
-        return own.length > 0 ? kind.row(scenario, name, names, runs, own) : [name, missing(runs, scenario.key, name), ...head.slice(2).map(() => '')];
+        const none = () => [name, missing(runs, scenario.key, name), ...head.slice(2).map(() => '')];
+        return own.length > 0 ? kind.row(scenario, name, names, runs, own) : none();
     });
     return table(head, rows);
 }

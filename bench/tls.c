@@ -124,17 +124,21 @@ static int bounded(size_t len)
     return len < INT_MAX ? (int)len : INT_MAX;
 }
 
+/* Goes on while OpenSSL holds bytes, and not until the socket is empty: epoll will tell, and asking
+ * would be a system call for each message. */
 ssize_t tls_read(struct tls *tls, void *bytes, size_t len)
 {
     size_t taken = 0;
     int n = 0;
+    bool is_pending = true;
     ERR_clear_error();
     errno = 0;
-    while (taken < len &&
+    while (taken < len && is_pending &&
            (n = SSL_read(tls->ssl, (char *)bytes + taken, bounded(len - taken))) > 0) {
         taken += (size_t)n;
+        is_pending = SSL_has_pending(tls->ssl);
     }
-    tls->has_more = taken == len;
+    tls->has_more = taken == len && is_pending;
     return taken > 0 ? (ssize_t)taken : give_up(SSL_get_error(tls->ssl, n));
 }
 

@@ -25,7 +25,8 @@ struct tls *tls_new(struct tls_context *context, int fd);
 void tls_free(struct tls *tls);
 
 /* More than 0: so many bytes; 0: the end of the stream; -1: errno, EAGAIN when the socket has to
- * become ready. tls_read() gives all that there is, up to `len`. */
+ * become ready. tls_read() leaves nothing behind that epoll does not know of, unless
+ * tls_has_more(). */
 ssize_t tls_read(struct tls *tls, void *bytes, size_t len);
 ssize_t tls_write(struct tls *tls, const void *bytes, size_t len);
 

@@ -9,7 +9,7 @@
 
 /* Linear probing; the table's size is a power of two, at most three quarters full. An entry whose
  * value is NULL is free. Taking an entry moves later ones back, so there are no tombstones. */
-#define MAP_MIN_CAP 8
+#define MAP_MIN_CAP 2
 
 static uint64_t seed[2];
 static pthread_once_t seed_once = PTHREAD_ONCE_INIT;

@@ -12,19 +12,26 @@
 
 /* ---- What the session asks ---- */
 
+static struct message *new_message(const struct config *config, const char *bytes, size_t len)
+{
+    enum config_ws_frame frame = config->gateway.ws_frame;
+    bool is_text =
+        frame == CONFIG_FRAME_AUTO ? stomp_is_utf8(bytes, len) : frame == CONFIG_FRAME_TEXT;
+    struct message *m = message_new(len, is_text);
+    if (m) {
+        memcpy(message_payload(m), bytes, len);
+    }
+    return m;
+}
+
 static void host_send(void *host, const char *bytes, size_t len)
 {
     struct client *c = host;
     if (!c->connection || c->cut_ms) {
         return; /* nothing follows the close frame */
     }
-    enum config_ws_frame frame = c->reactor->config->gateway.ws_frame;
-    bool is_text =
-        frame == CONFIG_FRAME_AUTO ? stomp_is_utf8(bytes, len) : frame == CONFIG_FRAME_TEXT;
-    struct message *m = message_new(len, is_text || len == 1); /* a heart-beat is always text */
-    if (m) {
-        memcpy(message_payload(m), bytes, len);
-    }
+    struct message *m =
+        len == 1 ? message_ref(c->reactor->beat) : new_message(c->reactor->config, bytes, len);
     if (!m || outq_push_own(&c->outq, m) != OUTQ_OK) {
         client_doom(c, SESSION_SLOW);
     }

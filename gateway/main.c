@@ -41,6 +41,7 @@ static struct config *load(const char *path)
 
 static int check_config(const char *path)
 {
+    log_set_level(LOG_WARN);
     struct config *c = load(path);
     struct tls_pair *pair = c && c->tls.enabled ? tls_pair_read(c) : NULL;
     bool is_fine = c && (pair || !c->tls.enabled);

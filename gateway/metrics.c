@@ -86,6 +86,9 @@ static const struct {
                                  "Private subscriptions put back after a loss."},
     [METRIC_PRIVATE_CHANNEL_ERRORS] = {"private_channel_errors_total", "counter",
                                        "Channels of sessions closed by the broker."},
+    [METRIC_HISTORY_QUERIES] =
+        {"history_queries_total", "counter",
+         "Reads of history sent to PostgreSQL: who asks the same at once shares one."},
     [METRIC_HISTORY_READS] = {"history_reads_total", "counter", "Reads of history."},
     [METRIC_HISTORY_FAILED] = {"history_failed_total", "counter", "Reads of history that failed."},
 };

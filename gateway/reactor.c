@@ -180,6 +180,7 @@ static void take_stats(struct reactor *r)
     metrics_set(m, METRIC_PUBLISH_REFUSED, publish.refused);
     metrics_set(m, METRIC_PUBLISH_REPUBLISHED, publish.republished);
     metrics_set(m, METRIC_PUBLISH_UNCONFIRMED, publish.unconfirmed);
+    metrics_set(m, METRIC_HISTORY_QUERIES, r->history ? history_reads(r->history) : 0);
 }
 
 /* ---- The end ---- */
@@ -407,6 +408,17 @@ static struct private_side *open_private(struct reactor *r)
     return private_side_new(&options);
 }
 
+/* A heart-beat is always TEXT. */
+static int make_beat(struct reactor *r)
+{
+    r->beat = message_new(1, true);
+    if (!r->beat) {
+        return -1;
+    }
+    *message_payload(r->beat) = '\n';
+    return 0;
+}
+
 static int open_parts(struct reactor *r, struct metrics **siblings, int n_siblings)
 {
     const struct config *c = r->config;
@@ -467,7 +479,8 @@ struct reactor *reactor_new(const struct config *config, int number, struct metr
     list_init(&r->dead);
     list_init(&r->written);
     map_init(&r->clients);
-    if (open_loop(r) != 0) {
+    if (make_beat(r) != 0 || open_loop(r) != 0) {
+        message_unref(r->beat);
         free(r);
         return NULL;
     }
@@ -523,6 +536,7 @@ void reactor_free(struct reactor *r)
     transport_free(r->transport);
     tcp_free(r->tcp);
     map_fini(&r->clients);
+    message_unref(r->beat);
     tls_pair_unref(atomic_load(&r->uv->pair));
     uv_loop_close(&r->uv->loop);
     free(r->uv);

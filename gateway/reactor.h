@@ -32,6 +32,7 @@
 
 struct history;
 struct listener;
+struct message;
 struct tcp;
 struct tls_pair;
 struct transport;
@@ -66,6 +67,7 @@ struct reactor {
 
     struct map clients; /* id → client; client.c */
     uint64_t last_client;
+    struct message *beat;    /* the LF of a heart-beat, the same for everybody */
     struct outq_dirty dirty; /* out queues to flush; outq.c fills it */
     struct pace pace;        /* of those with live messages alone */
     struct list behind;      /* clients that did not take all they are due; client.c */

@@ -54,12 +54,26 @@ typedef void (*history_fn)(void *owner, uint64_t cookie, const struct history_ro
 struct history *history_new(struct uv_loop_s *loop, const char *url, const char *name,
                             int statement_timeout_ms, void *owner);
 
-/* 0: `done` will run once, from the loop, with this `owner` (several parts of a reactor share one
+/* Who asks what somebody else has asked, and what PostgreSQL was not sent yet, gets that answer:
+ * ten thousand who join a room at once cost a few reads. What was sent is not shared, because it
+ * may not see what was stored since.
+ *
+ * 0: `done` will run once, from the loop, with this `owner` (several parts of a reactor share one
  * history). -1: too many reads are waiting (HISTORY_WAITING_MAX), or
  * the database is away: say so to the client at once. */
 #define HISTORY_WAITING_MAX 256
 int history_read(struct history *h, const struct history_query *query, history_fn done, void *owner,
                  uint64_t cookie) __attribute__((warn_unused_result));
+
+/* From inside `done`: the number of the answer. Who is called with the same number got the very
+ * same rows. */
+uint64_t history_answer(const struct history *h);
+
+/* From inside `done`: nobody else is called with this answer. */
+bool history_is_last(const struct history *h);
+
+/* Reads sent to PostgreSQL, ever. */
+uint64_t history_reads(const struct history *h);
 
 bool history_is_up(const struct history *h);
 

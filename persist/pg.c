@@ -380,6 +380,11 @@ int pg_submit(struct pg *pg, struct pg_query *query)
     return 0;
 }
 
+bool pg_has_begun(const struct pg *pg, const struct pg_query *query)
+{
+    return pg->active == query;
+}
+
 void pg_reset(struct pg *pg)
 {
     if (pg->state == PG_READY) {

@@ -95,6 +95,9 @@ bool pg_is_ready(const struct pg *pg);
 /* 0: queued, `done` runs once. -1: not ready; `done` does not run. */
 int pg_submit(struct pg *pg, struct pg_query *query) __attribute__((warn_unused_result));
 
+/* False while it waits behind others: the server has not seen it yet. */
+bool pg_has_begun(const struct pg *pg, const struct pg_query *query);
+
 /* Drops the connection at the next turn of the loop and connects anew: after an error that another
  * session may not have. */
 void pg_reset(struct pg *pg);

@@ -46,6 +46,13 @@ export async function quiet(pid, seconds = 30) {
     }
 }
 
+const running = new Set();
+
+// For whoever is interrupted.
+export async function stopServers() {
+    await Promise.all([...running].map((server) => server.stop()));
+}
+
 // A program that says "listener.open … port=N" when it is ready, unless ready() tells otherwise.
 export class Server {
     constructor(name, file, args, log, options = {}) {
@@ -55,7 +62,8 @@ export class Server {
         this.child = spawn(file, args, { stdio: ['ignore', out, out], ...options });
         closeSync(out);
         this.pid = this.child.pid;
-        this.ended = new Promise((resolve) => this.child.once('error', resolve).once('exit', resolve));
+        running.add(this);
+        this.ended = new Promise((resolve) => this.child.once('error', resolve).once('exit', resolve)).then(() => running.delete(this));
     }
 
     async listening(isThere = () => /listener\.open.*port=\d+/.test(readFileSync(this.log, 'utf8'))) {

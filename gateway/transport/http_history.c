@@ -107,12 +107,46 @@ static json_t *row_json(const struct config *config, const struct history_row *r
     return object;
 }
 
+static char *rows_text(const struct config *config, const struct history_row *rows, size_t n)
+{
+    json_t *messages = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(messages, row_json(config, &rows[i]));
+    }
+    json_t *object = json_object();
+    json_object_set_new(object, "messages", messages);
+    char *text = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    return text;
+}
+
+/* Written once for all who wait for this answer; kept in the transport until the last has it. */
+static char *shared_text(struct transport *t, const struct history_row *rows, size_t n)
+{
+    uint64_t answer = history_answer(t->reactor->history);
+    if (!t->history_text || t->history_answer != answer) {
+        free(t->history_text);
+        t->history_text = rows_text(t->reactor->config, rows, n);
+        t->history_answer = answer;
+    }
+    return t->history_text;
+}
+
+static void drop_shared_text(struct transport *t)
+{
+    if (history_is_last(t->reactor->history)) {
+        free(t->history_text);
+        t->history_text = NULL;
+    }
+}
+
 static void on_rows(void *owner, uint64_t cookie, const struct history_row *rows, size_t n,
                     const char *error)
 {
     struct transport *t = owner;
     struct http_answer *a = http_answer_find(t, cookie);
     if (!a) {
+        drop_shared_text(t);
         return;
     }
     struct lws *wsi = a->connection ? a->connection->wsi : NULL;
@@ -120,14 +154,12 @@ static void on_rows(void *owner, uint64_t cookie, const struct history_row *rows
         end_if_failed(wsi, give_error(a, HTTP_STATUS_SERVICE_UNAVAILABLE, error));
         return;
     }
-    json_t *messages = json_array();
-    for (size_t i = 0; i < n; i++) {
-        json_array_append_new(messages, row_json(t->reactor->config, &rows[i]));
+    char *text = shared_text(t, rows, n);
+    if (history_is_last(t->reactor->history)) {
+        t->history_text = NULL;
+    } else if (text) {
+        text = strdup(text);
     }
-    json_t *object = json_object();
-    json_object_set_new(object, "messages", messages);
-    char *text = json_dumps(object, JSON_COMPACT);
-    json_decref(object);
     end_if_failed(wsi, http_answer_give(a, HTTP_STATUS_OK, JSON_TYPE, text));
 }
 

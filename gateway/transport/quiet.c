@@ -23,15 +23,13 @@ enum quiet_verdict quiet_look(struct quiet *q, struct wheel *w, uint64_t now_ms,
 {
     if (is_deaf) {
         q->heard_ms = now_ms;
-        q->is_pinged = false;
     }
     if (now_ms >= q->heard_ms + QUIET_HANG_UP_MS) {
         return QUIET_HANG_UP;
     }
-    bool is_due = !q->is_pinged && now_ms >= q->heard_ms + QUIET_PING_MS;
-    q->is_pinged = q->is_pinged || is_due;
+    q->is_pinged = now_ms >= q->heard_ms + QUIET_PING_MS;
     wheel_set(w, &q->timer, q->heard_ms + (q->is_pinged ? QUIET_HANG_UP_MS : QUIET_PING_MS));
-    return is_due ? QUIET_PING : QUIET_WAIT;
+    return q->is_pinged ? QUIET_PING : QUIET_WAIT;
 }
 
 void quiet_end(struct quiet *q, struct wheel *w)

@@ -17,9 +17,8 @@
 
 #define TICKET_KEYS_BYTES 80 /* what OpenSSL takes: a name and two keys */
 
-/* Forward secret and authenticated ones alone. AES-128 first: as good as no attack on it is known,
- * and a fifth less work for each byte; who has no AES in hardware says so by naming ChaCha20 first.
- */
+/* Forward secret and authenticated ones alone. AES-128 first: 8 % less work than AES-256, and 20 %
+ * less than ChaCha20, which is for those who name it first: they have no AES in hardware. */
 #define CIPHERS_1_2 "ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20"
 #define CIPHERS_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define GROUPS "X25519:P-256:P-384"
@@ -36,6 +35,7 @@ struct tls_pair {
 struct tls {
     struct tls_pair *pair;
     SSL_CTX *context; /* libwebsockets' own */
+    SSL_CTX *client;  /* never used: one that libwebsockets made for itself it would not free */
 };
 
 /* ---- Certificate and key ---- */
@@ -180,7 +180,17 @@ int tls_set_up(struct tls *t, void *ssl_ctx)
 
 struct tls *tls_new(void)
 {
-    return calloc(1, sizeof(struct tls));
+    struct tls *t = calloc(1, sizeof *t);
+    if (t && !(t->client = SSL_CTX_new(TLS_client_method()))) {
+        tls_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void *tls_client_context(struct tls *t)
+{
+    return t->client;
 }
 
 void tls_use(struct tls *t, struct tls_pair *pair)
@@ -194,6 +204,7 @@ void tls_free(struct tls *t)
 {
     if (t) {
         tls_pair_unref(t->pair);
+        SSL_CTX_free(t->client);
         free(t);
     }
 }

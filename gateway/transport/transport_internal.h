@@ -46,6 +46,8 @@ struct transport {
     struct list reading;
     struct list answers; /* http.c: reads of history that are under way */
     uint64_t last_answer;
+    uint64_t history_answer; /* of which history_text was made: http_history.c */
+    char *history_text;
     void *protocols;
     void *mounts;
 };
@@ -53,6 +55,9 @@ struct transport {
 /* tls.c: TLS of one reactor. NULL when out of memory. */
 struct tls *tls_new(void);
 void tls_free(struct tls *t);
+
+/* An SSL_CTX for libwebsockets' client side, which we do not use. Borrowed. */
+void *tls_client_context(struct tls *t);
 
 /* Sets up OpenSSL's context (an SSL_CTX) that libwebsockets has made for the vhost. 0, or -1. */
 int tls_set_up(struct tls *t, void *ssl_ctx) __attribute__((warn_unused_result));

@@ -366,10 +366,14 @@ static struct lws_http_mount *make_mounts(const struct config *config)
 static int make_tls_vhost(struct transport *t, struct lws_context_creation_info *info)
 {
     t->tls = tls_new();
+    if (!t->tls) {
+        return -1;
+    }
     info->vhost_name = "tls";
     info->user = t->tls;
-    info->options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
-    t->tls_vhost = t->tls ? lws_create_vhost(t->context, info) : NULL;
+    info->provided_client_ssl_ctx = tls_client_context(t->tls);
+    info->options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+    t->tls_vhost = lws_create_vhost(t->context, info);
     return t->tls_vhost ? 0 : -1;
 }
 
@@ -396,10 +400,10 @@ static int make_context(struct transport *t)
         .extensions =
             NULL, /* no permessage-deflate: broken with libuv here, and no compression bombs */
     };
-    uint64_t with_tls =
-        LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
-    info.options |= config->tls.enabled ? with_tls : 0;
+    uint64_t without_tls = info.options;
+    info.options |= config->tls.enabled ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0;
     t->context = lws_create_context(&info);
+    info.options = without_tls; /* else the vhost would get a client side of TLS */
     t->vhost = t->context ? lws_create_vhost(t->context, &info) : NULL;
     if (!t->vhost) {
         return -1;
@@ -470,5 +474,6 @@ void transport_free(struct transport *t)
     tls_free(t->tls);
     free(t->protocols);
     free(t->mounts);
+    free(t->history_text);
     free(t);
 }

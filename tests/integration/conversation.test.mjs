@@ -26,6 +26,13 @@ async function connected(headers, options) {
     return Object.assign(wire, { hello: frame });
 }
 
+async function opened() {
+    const peer = await Raw.open(gw.port);
+    await peer.upgrade();
+    await peer.connect();
+    return peer;
+}
+
 async function subscribed(destination, headers) {
     const wire = await connected(headers);
     wire.send('SUBSCRIBE', { id: 's', destination, receipt: 'subscribed' });
@@ -245,6 +252,23 @@ describe('heart-beats', { concurrency: true }, () => {
         assert.equal(wire.closed.code, 1008);
         assert.ok(Date.now() - stopped >= 2000 && Date.now() - stopped < 5000, `closed ${Date.now() - stopped} ms after the last`);
         assert.equal(wire.heartbeats, 0, 'none were asked for');
+    });
+
+    test('who says nothing for 25 s is asked with a PING; who talks is not', async () => {
+        const [silent, talker] = await Promise.all([opened(), opened()]);
+        const timer = setInterval(() => talker.frame(OPCODE.text, '\n'), 1000);
+        const began = Date.now();
+        const ping = await silent.next((frame) => frame.opcode === OPCODE.ping, { timeout: 35000 });
+        assert.ok(Date.now() - began >= 24000, 'not before the time');
+        silent.frame(OPCODE.pong, ping.payload);
+        await new Promise((resolve) => setTimeout(resolve, 2000)); // the other's 25 s are over, too
+        clearInterval(timer);
+        for (const peer of [silent, talker]) {
+            assert.ok(!peer.frames.some((frame) => frame.opcode === OPCODE.ping));
+            peer.stomp('SEND', { destination: '/topic/ping', receipt: 'r' });
+            await peer.next((frame) => frame.payload.toString().startsWith('RECEIPT\nreceipt-id:r\n'));
+            peer.end();
+        }
     });
 
     test('are not asked of who offers none', async () => {

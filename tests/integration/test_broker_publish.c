@@ -291,6 +291,55 @@ static void test_bodies_of_every_size_arrive_whole(void **state)
     close_world(w);
 }
 
+#define MIXED_N 80
+#define MIXED_LARGE 100000
+
+/* Each third one is large; all bytes of one are the same. */
+static size_t mixed(char *body, unsigned i)
+{
+    size_t len = i % 3 == 0 ? MIXED_LARGE : 50;
+    memset(body, (int)('0' + i), len);
+    return len;
+}
+
+static void on_mixed(void *owner, uint64_t cookie, const struct broker_delivery *d)
+{
+    static char want[MIXED_LARGE];
+    unsigned *n_right = owner;
+    (void)cookie;
+    size_t len = mixed(want, *n_right);
+    *n_right += slice_equals(d->body, (struct slice){want, len});
+}
+
+/* In one turn, more than the socket takes. */
+static void test_large_and_small_ones_keep_their_order(void **state)
+{
+    (void)state;
+    static char body[MIXED_LARGE];
+    unsigned n_right = 0;
+    struct world *w = open_world("stompgate test mixed");
+    live_queue(w, "sgt.live.mixed");
+    bind_key(w, "sgt.live.mixed", "amq.topic", "sgt.mixed");
+    struct broker_consume spec = {.queue = "sgt.live.mixed",
+                                  .tag = "mixed",
+                                  .no_ack = true,
+                                  .delivery = on_mixed,
+                                  .owner = &n_right};
+    assert_int_equal(broker_consume(w->b, &spec), 0);
+    REST(w, 100);
+    for (unsigned i = 0; i < MIXED_N; i++) {
+        struct broker_publish p = {
+            .exchange = SLICE_LITERAL("amq.topic"),
+            .routing_key = SLICE_LITERAL("sgt.mixed"),
+            .body = {body, mixed(body, i)},
+        };
+        assert_int_equal(broker_publish(w->b, &p), BROKER_ACCEPTED);
+    }
+    assert_true(run_for(w, &n_right, MIXED_N, DEADLINE_MS));
+    WAIT(w, n_settled, MIXED_N);
+    close_world(w);
+}
+
 static void test_full_is_said_and_room_is_told(void **state)
 {
     (void)state;
@@ -331,6 +380,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_exchange_deleted_under_load_comes_back),
         cmocka_unit_test(test_connections_killed_under_load_lose_nothing),
         cmocka_unit_test(test_bodies_of_every_size_arrive_whole),
+        cmocka_unit_test(test_large_and_small_ones_keep_their_order),
         cmocka_unit_test(test_full_is_said_and_room_is_told),
     };
     PREPARE_BROKER_TESTS(argc, argv);

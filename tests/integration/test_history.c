@@ -29,6 +29,7 @@ struct world {
     struct history *history;
     int n_stopped;
     int n_answers;
+    int n_last; /* of these, so many were the last of their answer */
     uint64_t cookie;
     size_t n_rows;
     size_t n_bytes;
@@ -167,6 +168,7 @@ static void on_rows(void *owner, uint64_t cookie, const struct history_row *rows
     struct world *w = owner;
     size_t at = 0;
     w->n_answers++;
+    w->n_last += history_is_last(w->history);
     w->is_answered = true;
     w->cookie = cookie;
     w->n_rows = n;
@@ -295,9 +297,9 @@ static void test_history_is_cut_by_bytes(void **state)
 static void test_history_waiting_is_bounded(void **state)
 {
     struct world *w = *state;
-    const struct history_query q = {.exchange = "chat", .is_any_key = true, .limit = 1};
+    struct history_query q = {.exchange = "chat", .is_any_key = true};
     w->n_answers = 0;
-    for (int i = 0; i < HISTORY_WAITING_MAX; i++) {
+    for (q.limit = 1; q.limit <= HISTORY_WAITING_MAX; q.limit++) {
         assert_int_equal(history_read(w->history, &q, on_rows, w, 1), 0);
     }
     assert_int_equal(history_read(w->history, &q, on_rows, w, 1), -1);
@@ -310,6 +312,32 @@ static void test_history_waiting_is_bounded(void **state)
     while (w->n_answers == HISTORY_WAITING_MAX) {
         uv_run(&w->loop, UV_RUN_ONCE);
     }
+}
+
+static void test_history_same_questions_share_a_read(void **state)
+{
+    struct world *w = *state;
+    struct history_query q = {.exchange = "chat", .routing_key = SLICE_LITERAL("a"), .limit = 2};
+    uint64_t before = history_reads(w->history);
+    w->n_answers = 0;
+    w->n_last = 0;
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(history_read(w->history, &q, on_rows, w, 1), 0);
+    }
+    q.limit = 3;
+    assert_int_equal(history_read(w->history, &q, on_rows, w, 1), 0);
+    uv_timer_start(&w->deadline, on_deadline, DEADLINE_MS, 0);
+    while (w->n_answers < 1001) {
+        uv_run(&w->loop, UV_RUN_ONCE);
+        if (w->n_answers == 1000) {
+            assert_string_equal(w->bodies, "45");
+        }
+    }
+    uv_timer_stop(&w->deadline);
+    assert_string_equal(w->bodies, "345");
+    /* The first was sent at once and may not see what is stored by the time the others ask. */
+    assert_int_equal(history_reads(w->history) - before, 3);
+    assert_int_equal(w->n_last, 3);
 }
 
 static void test_history_comes_back_after_its_session_was_ended(void **state)
@@ -364,6 +392,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_history_rows_are_whole, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_history_is_cut_by_bytes, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_history_waiting_is_bounded, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_history_same_questions_share_a_read, open_world,
+                                        close_world),
         cmocka_unit_test_setup_teardown(test_history_comes_back_after_its_session_was_ended,
                                         open_world, close_world),
         cmocka_unit_test_setup_teardown(test_history_gives_up_when_it_takes_too_long, open_world,

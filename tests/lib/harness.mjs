@@ -149,6 +149,16 @@ class Program {
         return line ? Number(/\bport=(\d+)/.exec(line)[1]) : undefined;
     }
 
+    // Of WebSocket and HTTP over TLS, the same.
+    get tlsPort() {
+        const line = this.log(/\btls\.open\b.*\bport=\d+/)[0];
+        return line ? Number(/\bport=(\d+)/.exec(line)[1]) : undefined;
+    }
+
+    get tlsUrl() {
+        return `wss://127.0.0.1:${this.tlsPort}${this.wsPath}`;
+    }
+
     get origin() {
         return `http://127.0.0.1:${this.port}`;
     }

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -13,10 +14,10 @@
 static struct options make(const char *arguments)
 {
     struct options o;
-    char text[256] = "loadgen --url ws://127.0.0.1:1/ws ";
+    static char text[256]; /* the options point into it */
     char *argv[32];
     int argc = 0;
-    strcat(text, arguments);
+    snprintf(text, sizeof(text), "loadgen --url ws://127.0.0.1:1/ws %s", arguments);
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
         argv[argc++] = word;
     }

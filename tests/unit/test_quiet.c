@@ -15,6 +15,7 @@ struct peer {
     struct wheel wheel;
     uint64_t now_ms;
     bool is_deaf;
+    int looks;
     int pings;
     uint64_t pinged_ms;
     uint64_t hung_up_ms; /* 0: not */
@@ -24,6 +25,7 @@ static void on_timer(struct wheel_timer *timer, uint64_t now_ms)
 {
     struct quiet *q = LIST_OWNER(timer, struct quiet, timer);
     struct peer *p = LIST_OWNER(q, struct peer, quiet);
+    p->looks++;
     switch (quiet_look(q, &p->wheel, now_ms, p->is_deaf)) {
     case QUIET_WAIT:
         return;
@@ -72,6 +74,7 @@ static void test_pings_once_and_hangs_up_on_one_that_never_answers(void **state)
     pass(&p, QUIET_HANG_UP_MS);
     assert_int_equal(p.pings, 1);
     assert_int_equal(p.hung_up_ms, START_MS + QUIET_HANG_UP_MS);
+    assert_int_equal(p.looks, 2); /* it costs nothing in between */
     assert_int_equal(p.wheel.n, 0);
 }
 
