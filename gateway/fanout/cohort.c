@@ -121,14 +121,28 @@ static void push(const struct cohort *c, const struct member *to, struct message
     }
 }
 
+/* The same message with gap:true, made once for all members of whom it is true. */
+struct told {
+    const struct message *of;
+    struct message *message; /* NULL: none, or out of memory */
+};
+
+static struct message *with_gap(struct told *told, struct message *m)
+{
+    if (told->of != m) {
+        message_unref(told->message);
+        *told = (struct told){m, message_with_gap(m)};
+    }
+    return told->message;
+}
+
 /* The first message behind a gap says so. */
-static void push_each(const struct cohort *c, const struct member *to)
+static void push_each(const struct cohort *c, const struct member *to, struct told *told)
 {
     for (struct message *m = c->pending; m; m = m->next) {
-        struct message *told = to->outq->has_gap ? message_with_gap(m) : message_ref(m);
+        bool has_gap = to->outq->has_gap;
         to->outq->has_gap = false;
-        push(c, to, told);
-        message_unref(told);
+        push(c, to, has_gap ? with_gap(told, m) : m);
     }
 }
 
@@ -156,6 +170,7 @@ void cohort_settle(struct cohort *c)
         return;
     }
     list_remove(&c->dirty);
+    struct told told = {0};
     struct message *pack = NULL;
     if (c->n_pending == 1) {
         pack = message_ref(c->pending);
@@ -167,9 +182,10 @@ void cohort_settle(struct cohort *c)
         if (takes_pack(to->outq, pack)) {
             push(c, to, pack);
         } else {
-            push_each(c, to);
+            push_each(c, to, &told);
         }
     }
+    message_unref(told.message);
     message_unref(pack);
     drop_pending(c);
 }

@@ -28,7 +28,7 @@ struct connection {
     struct quiet quiet;
     bool is_wanted;         /* whether to read */
     bool is_closing;        /* our close frame is queued or sent */
-    bool has_failed;        /* nothing goes in or out any more: libwebsockets will end it */
+    bool has_failed;        /* a write failed: libwebsockets will end it */
     bool is_buffering;      /* after the last write: libwebsockets holds a part of it */
     uint32_t n_fragments;   /* of the message that is coming in */
     struct stomp_utf8 text; /* the same, where it is text */

@@ -25,6 +25,14 @@ static void failed(struct connection *c)
     shutdown(lws_get_socket_fd(c->wsi), SHUT_RDWR);
 }
 
+/* Nothing goes out any more, and nothing is taken: the socket has failed, or libwebsockets sends a
+ * close frame of its own (1002, 1007). Then it waits up to five seconds for the answer, and as long
+ * the client lives and stays in its rooms. */
+static bool is_over(const struct connection *c)
+{
+    return c->has_failed || lws_get_close_length(c->wsi) > 0;
+}
+
 /* What goes out in one write: as many messages as fit, whole but for the first, which may have been
  * begun, and may be longer than a write. `n` is how many of them it ends. A single one goes from
  * where it stands. */
@@ -55,7 +63,7 @@ static void connection_flush(void *connection)
 {
     struct connection *c = connection;
     struct outq *q = client_outq(c->client);
-    if (c->has_failed) {
+    if (is_over(c)) {
         return;
     }
     c->is_buffering = lws_partial_buffered(c->wsi);
@@ -153,8 +161,8 @@ static void ping(struct connection *c)
 static void on_quiet(struct wheel_timer *timer, uint64_t now_ms)
 {
     struct connection *c = LIST_OWNER(timer, struct connection, quiet.timer);
-    if (c->has_failed || c->is_closing) {
-        return; /* it ends by its linger */
+    if (is_over(c) || c->is_closing) {
+        return; /* it ends by its linger, or libwebsockets' */
     }
     switch (quiet_look(&c->quiet, &c->transport->reactor->wheel, now_ms, !c->is_wanted)) {
     case QUIET_WAIT:
@@ -188,12 +196,9 @@ static int established(struct connection *c, struct lws *wsi)
 
 /* ---- In ---- */
 
-/* libwebsockets sends this close frame, and nothing may follow it: the client, who lives until the
- * peer has answered, gets nothing more. */
 static int refuse_text(struct connection *c)
 {
     static unsigned char why[] = "text that is not UTF-8";
-    c->has_failed = true;
     lws_close_reason(c->wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, why, sizeof why - 1);
     return -1;
 }
@@ -201,7 +206,7 @@ static int refuse_text(struct connection *c)
 static int receive(struct connection *c, void *bytes, size_t len)
 {
     heard(c);
-    if (c->is_closing || c->has_failed) {
+    if (c->is_closing || is_over(c)) {
         return 0; /* the session has ended; what still comes is not read */
     }
     if (lws_is_first_fragment(c->wsi)) {

@@ -485,30 +485,34 @@ describe('compression', () => {
         await raw.waitClosed({ timeout: 3000 });
     });
 
-    test('nothing comes behind that close frame, and nothing is taken', async () => {
-        const raw = await Raw.open(gw.port);
-        await raw.upgrade();
-        await raw.connect();
-        const wire = await Wire.open(gw.url);
-        await wire.connect();
-        for (const [who, destination] of [[raw, '/topic/behind-close'], [wire, '/topic/from-behind']]) {
-            (who.stomp ?? who.send).call(who, 'SUBSCRIBE', { id: 's', destination, receipt: 's' });
-        }
-        await raw.next((frame) => frame.payload.toString().startsWith('RECEIPT'));
-        await wire.receipt('s');
-        raw.frame(OPCODE.text, Buffer.from([0xc3, 0x28]));
-        raw.stomp('SEND', { destination: '/topic/from-behind' }, 'x');
-        assert.equal((await raw.closeFrame({ timeout: 3000 })).code, 1007);
-        for (const receipt of ['1', '2', '3']) {
-            wire.send('SEND', { destination: '/topic/behind-close', receipt });
-            await wire.receipt(receipt);
-        }
-        raw.frame(OPCODE.close, Buffer.from([3, 239]));
-        await raw.waitClosed({ timeout: 3000 });
-        assert.deepEqual(raw.frames, []);
-        assert.deepEqual(wire.frames, []);
-        wire.terminate();
-    });
+    for (const [what, opcode, code] of [
+        ['1007', OPCODE.text, 1007],
+        ['1002', 3, 1002],
+    ]) {
+        test(`nothing comes behind a close frame with ${what}, and nothing is taken`, async () => {
+            const raw = await Raw.open(gw.port);
+            await raw.upgrade();
+            await raw.connect();
+            const wire = await Wire.open(gw.url);
+            await wire.connect();
+            raw.stomp('SUBSCRIBE', { id: 's', destination: '/topic/behind-close', receipt: 's' });
+            await raw.next((frame) => frame.payload.toString().startsWith('RECEIPT'));
+            wire.send('SUBSCRIBE', { id: 's', destination: '/topic/from-behind', receipt: 's' });
+            await wire.receipt('s');
+            raw.frame(opcode, Buffer.from([0xc3, 0x28]));
+            raw.stomp('SEND', { destination: '/topic/from-behind' }, 'x');
+            assert.equal((await raw.closeFrame({ timeout: 3000 })).code, code);
+            for (const receipt of ['1', '2', '3']) {
+                wire.send('SEND', { destination: '/topic/behind-close', receipt });
+                await wire.receipt(receipt);
+            }
+            raw.frame(OPCODE.close, Buffer.from([code >> 8, code & 255]));
+            await raw.waitClosed({ timeout: 3000 });
+            assert.deepEqual(raw.frames, []);
+            assert.deepEqual(wire.frames, []);
+            wire.terminate();
+        });
+    }
 
     test('the reason of a close frame that is not UTF-8 closes with 1007 as well', async () => {
         const raw = await Raw.open(gw.port);

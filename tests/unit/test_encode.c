@@ -476,6 +476,31 @@ static void test_who_loses_messages_in_a_pass_hears_of_it_in_the_same(void **sta
     audience_fini(&a);
 }
 
+static void test_those_who_hear_of_a_gap_share_one_frame(void **state)
+{
+    (void)state;
+    outq_dirty_init(&dirty);
+    audience_sink_init(&sink, over, NULL);
+    struct audience a;
+    audience_init(&a, config, "amq.topic", OUTQ_DROP_OLDEST, &sink);
+    struct room *room = audience_add(&a, s("r"), false);
+    struct listener l[2];
+    for (int i = 0; i < 2; i++) {
+        listen_to(&l[i], room, "s", "/topic/r", 100000);
+        l[i].outq.has_gap = true;
+    }
+    give(&a, "r");
+    give(&a, "r");
+    audience_settle(&sink);
+    assert_true(says_gap(outq_first(&l[0].outq)));
+    assert_ptr_equal(outq_first(&l[0].outq), outq_first(&l[1].outq));
+    assert_int_equal(outq_first(&l[0].outq)->refs, 2);
+    leave(&l[0]);
+    leave(&l[1]);
+    audience_remove(room);
+    audience_fini(&a);
+}
+
 static void test_who_joins_or_leaves_within_a_pass(void **state)
 {
     (void)state;
@@ -730,6 +755,7 @@ int main(void)
         cmocka_unit_test(test_members_of_a_group_share_one_frame),
         cmocka_unit_test(test_a_pass_gives_each_member_one_pack),
         cmocka_unit_test(test_who_loses_messages_in_a_pass_hears_of_it_in_the_same),
+        cmocka_unit_test(test_those_who_hear_of_a_gap_share_one_frame),
         cmocka_unit_test(test_who_joins_or_leaves_within_a_pass),
         cmocka_unit_test(test_a_long_pass_is_put_on_the_queues_in_between),
         cmocka_unit_test(test_each_matching_subscription_gets_a_copy),
