@@ -9,8 +9,8 @@
  *
  * The struct is open to the files of gateway/ that hang on the loop; each field says whose it is.
  * What outlives a callback finds its client again by id. At the end of each loop turn (uv_prepare)
- * the reactor closes the doomed, asks the broker what subscribers brought up, flushes the dirty,
- * applies pauses, and reaps the dead.
+ * the reactor closes the doomed, asks the broker what subscribers brought up, flushes the dirty
+ * (those with live messages alone when pace.h says so), applies pauses, and reaps the dead.
  */
 #pragma once
 

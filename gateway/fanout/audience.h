@@ -81,11 +81,12 @@ struct audience {
     size_t n_rooms;
 };
 
-void audience_init(struct audience *a, const struct config *config, const char *exchange,
-                   enum outq_policy policy, struct audience_sink *sink);
-
 void audience_sink_init(struct audience_sink *sink, void (*over)(void *owner),
                         void (*flush)(struct outq *q));
+
+/* Borrows all it is given. */
+void audience_init(struct audience *a, const struct config *config, const char *exchange,
+                   enum outq_policy policy, struct audience_sink *sink);
 
 /* All rooms must be gone. */
 void audience_fini(struct audience *a);

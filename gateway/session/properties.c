@@ -187,43 +187,47 @@ static bool is_of_broker(struct slice name)
     return false;
 }
 
+static const struct {
+    uint8_t len;
+    uint8_t kind;
+    char text[18];
+} known[] = {
+#define NAME(text, kind)                                                                           \
+    {                                                                                              \
+        sizeof(text) - 1, kind, text                                                               \
+    }
+    /* properties */
+    NAME("content-type", CONTENT_TYPE),
+    NAME("content-encoding", CONTENT_ENCODING),
+    NAME("correlation-id", CORRELATION_ID),
+    NAME("expiration", EXPIRATION),
+    NAME("priority", PRIORITY),
+    NAME("type", TYPE),
+    NAME("app-id", APP_ID),
+    NAME("timestamp", TIMESTAMP),
+    NAME("persistent", PERSISTENT),
+    NAME("reply-to", REPLY_TO),
+    NAME("user-id", USER_ID),
+    /* the frame's own */
+    NAME("destination", DESTINATION),
+    NAME("message-id", MESSAGE_ID),
+    NAME("idempotency-key", IDEMPOTENCY_KEY),
+    NAME("content-length", DROPPED),
+    NAME("receipt", DROPPED),
+    NAME("transaction", DROPPED),
+    NAME("login", DROPPED),
+    NAME("passcode", DROPPED),
+    /* the server's own in MESSAGE: nobody may forge them (A32) */
+    NAME("subscription", DROPPED),
+    NAME("ack", DROPPED),
+    NAME("redelivered", DROPPED),
+    NAME("amqp-message-id", DROPPED),
+    NAME("gap", DROPPED),
+#undef NAME
+};
+
 static unsigned kind_of(struct slice name)
 {
-    static const struct {
-        uint8_t len;
-        uint8_t kind;
-        char text[18];
-    } known[] = {
-#define NAME(text, kind) {sizeof(text) - 1, kind, text}
-        /* properties */
-        NAME("content-type", CONTENT_TYPE),
-        NAME("content-encoding", CONTENT_ENCODING),
-        NAME("correlation-id", CORRELATION_ID),
-        NAME("expiration", EXPIRATION),
-        NAME("priority", PRIORITY),
-        NAME("type", TYPE),
-        NAME("app-id", APP_ID),
-        NAME("timestamp", TIMESTAMP),
-        NAME("persistent", PERSISTENT),
-        NAME("reply-to", REPLY_TO),
-        NAME("user-id", USER_ID),
-        /* the frame's own */
-        NAME("destination", DESTINATION),
-        NAME("message-id", MESSAGE_ID),
-        NAME("idempotency-key", IDEMPOTENCY_KEY),
-        NAME("content-length", DROPPED),
-        NAME("receipt", DROPPED),
-        NAME("transaction", DROPPED),
-        NAME("login", DROPPED),
-        NAME("passcode", DROPPED),
-        /* the server's own in MESSAGE: nobody may forge them (A32) */
-        NAME("subscription", DROPPED),
-        NAME("ack", DROPPED),
-        NAME("redelivered", DROPPED),
-        NAME("amqp-message-id", DROPPED),
-        NAME("gap", DROPPED),
-#undef NAME
-    };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (known[i].len == name.len && memcmp(known[i].text, name.ptr, name.len) == 0) {
             return known[i].kind;

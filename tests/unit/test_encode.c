@@ -361,7 +361,7 @@ static uint64_t deliver(struct audience *a, const char *key)
     return sink.queued - before;
 }
 
-static void test_members_of_a_group_share_one_frame(void **state)
+static void test_members_of_a_cohort_share_one_frame(void **state)
 {
     (void)state;
     outq_dirty_init(&dirty);
@@ -752,7 +752,7 @@ int main(void)
         cmocka_unit_test(test_the_longest_names_still_make_a_spelling),
         cmocka_unit_test(test_the_name_of_a_queue_that_is_not_utf8_makes_a_binary_message),
         cmocka_unit_test(test_a_spelling_that_is_not_utf8_makes_a_binary_message),
-        cmocka_unit_test(test_members_of_a_group_share_one_frame),
+        cmocka_unit_test(test_members_of_a_cohort_share_one_frame),
         cmocka_unit_test(test_a_pass_gives_each_member_one_pack),
         cmocka_unit_test(test_who_loses_messages_in_a_pass_hears_of_it_in_the_same),
         cmocka_unit_test(test_those_who_hear_of_a_gap_share_one_frame),
