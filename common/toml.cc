@@ -12,6 +12,14 @@
 #include <string_view>
 
 #include <jansson.h>
+
+/* Some damaged files bring toml++'s parser to where it thinks it cannot be: one more error in the
+ * file, and not the end of the program. */
+[[noreturn]] static void damaged()
+{
+    throw std::runtime_error("is damaged in a way for which the parser has no words");
+}
+#define TOML_ASSERT(expr) (static_cast<bool>(expr) ? static_cast<void>(0) : damaged())
 #include <toml++/toml.h>
 
 namespace

@@ -693,6 +693,18 @@ static void test_password_file(void **state)
 
 /* Changing one byte of the example at a time gives a configuration or complaints, and nothing else.
  */
+/* toml++ 3.3 asserts that this cannot be. */
+static void test_a_table_whose_name_begins_with_a_control_byte(void **state)
+{
+    (void)state;
+    static const char text[] = "[\001gateway]\nport = 1\n";
+    char *errors;
+    write_file(path, text, sizeof text - 1);
+    assert_null(config_load(path, &errors));
+    assert_non_null(strstr(errors, "is damaged"));
+    free(errors);
+}
+
 static void test_damaged_files(void **state)
 {
     (void)state;
@@ -767,6 +779,7 @@ int main(void)
         cmocka_unit_test(test_bad_queue_routes),
         cmocka_unit_test(test_queue_route_of_another_type),
         cmocka_unit_test(test_password_file),
+        cmocka_unit_test(test_a_table_whose_name_begins_with_a_control_byte),
         cmocka_unit_test(test_damaged_files),
         cmocka_unit_test(test_print_keys),
     };
